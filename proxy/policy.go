@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"kb/internal/secret"
+)
+
+// Policy decides what the proxy does. It is asked once per CONNECT, before any
+// secret is touched, and once per request inside an intercepted tunnel or in
+// absolute form.
+type Policy interface {
+	// Route must not block on the network.
+	Route(ctx context.Context, c ConnectInfo) Route
+	// Authorize may refresh a token or wait for a human; it honours ctx. A
+	// *Refusal is answered to the client as it stands; any other error becomes
+	// a refusal that names no detail. It returns only after the intent is in
+	// the audit log: the first upstream byte follows.
+	Authorize(ctx context.Context, r *RequestInfo) (*Injection, error)
+	// Refused is told of every request and CONNECT that the proxy refused by
+	// itself (malformed, wrong authority, blocked address), for the audit.
+	Refused(c ConnectInfo, r *RequestInfo, why *Refusal)
+}
+
+// Action is what happens to a CONNECT.
+type Action uint8
+
+// The zero Action denies.
+const (
+	Deny Action = iota
+	Tunnel
+	Intercept
+)
+
+// Route is the answer to a CONNECT.
+type Route struct {
+	Action  Action
+	Reason  string   // for the audit and the 403 body
+	Refusal *Refusal // for Deny: what the client is told; nil means a plain one from Reason
+	Private bool     // a rule or a login's own host lists this authority: private and loopback addresses may be dialled
+	// Close is told of the end of a tunnel: bytes from the client, bytes to
+	// it, and how it ended. Nil means nobody asks.
+	Close func(Outcome)
+}
+
+// ConnectInfo is what is known when a client asks for a connection.
+type ConnectInfo struct {
+	Host string // canonical: lower case, A-labels, no trailing dot; or an IP literal without brackets
+	Port uint16
+	User string // proxy user name, "kb" or "kb.PROFILE"
+}
+
+// RequestInfo is one request, as the client sent it, after the strict parser.
+type RequestInfo struct {
+	ConnectInfo
+	Scheme string // "https", or "http" for absolute-form requests: never with a credential
+	Method string
+	Path   string // as sent, undecoded, without the query
+	Query  string // as sent, without "?"
+	Proto  string // "HTTP/1.1" or "HTTP/2.0"
+	// Header is the client's fields, canonical names, without hop-by-hop ones
+	// and without Kb-*, which are in Profile and Login. The policy must not
+	// change or keep it.
+	Header  http.Header
+	Profile string // Kb-Profile, stripped
+	Login   string // Kb-Login, stripped
+}
+
+// Field is one header field, cookie or query parameter to set.
+type Field struct {
+	Name  string
+	Value secret.Value
+}
+
+// Injection is what goes on one request in place of what the client sent. The
+// zero Injection lets the request pass with no credential.
+type Injection struct {
+	Pool   string        // upstream connections are shared only within one pool: the profile's name
+	Delete []string      // header fields to drop, canonical names, besides those that are set
+	Header []Field       // replace every client copy
+	Query  []Field       // replace every parameter of that name
+	Cookie []Field       // replace every cookie of that name
+	Path   string        // the normalised path that was judged, to be forwarded; "" forwards RequestInfo.Path
+	Done   func(Outcome) // told once, when the exchange has ended; nil means nobody asks
+}
+
+// Outcome is how an exchange or a tunnel ended.
+type Outcome struct {
+	Status   int   // status line sent to the client; 0 for a tunnel
+	Sent     int64 // body bytes to the upstream
+	Received int64 // body bytes from the upstream
+	Elapsed  time.Duration
+	Err      string // closed set of words: "", "upstream reset", "client gone", "dial", "tls", ...
+}
