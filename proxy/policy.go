@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"kb/internal/secret"
@@ -62,8 +61,8 @@ type RequestInfo struct {
 	Proto  string // "HTTP/1.1" or "HTTP/2.0"
 	// Header is the client's fields, canonical names, without hop-by-hop ones
 	// and without Kb-*, which are in Profile and Login. The policy must not
-	// change or keep it.
-	Header  http.Header
+	// keep it: it is overwritten by the connection's next request.
+	Header  Header
 	Profile string // Kb-Profile, stripped
 	Login   string // Kb-Login, stripped
 }
