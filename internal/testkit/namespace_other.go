@@ -1,0 +1,15 @@
+//go:build !linux
+
+package testkit
+
+import (
+	"os"
+	"testing"
+)
+
+// Main runs the tests of a package; those that call [Namespace] skip, since
+// this system has no namespaces.
+func Main(m *testing.M) {
+	_ = os.Setenv(reasonVar, "only Linux has namespaces")
+	os.Exit(m.Run())
+}
