@@ -1,0 +1,80 @@
+package providers
+
+import "strings"
+
+// MintFor returns the rule that says a request returns a credential. Case, a
+// trailing slash and a ".json" suffix do not hide a path, as they do not from
+// some servers.
+func (p *Provider) MintFor(host string, port uint16, method, path string) (m *Mint, ok bool) {
+	for i := range p.Mints {
+		m := &p.Mints[i]
+		if m.path == nil { // made by hand, not by Parse
+			own := *m
+			if own.prepare() != nil {
+				continue
+			}
+			m = &own
+		}
+		if m.Method != "" && !strings.EqualFold(m.Method, method) {
+			continue
+		}
+		for _, h := range m.hosts {
+			if h.match(host, port) && m.path.matchFold(path) {
+				return m, true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (m *Mint) prepare() error {
+	hosts := make([]hostPattern, 0, len(m.Hosts))
+	for _, h := range m.Hosts {
+		if strings.Contains(h, hostVar) { // fits nothing until ForBase
+			continue
+		}
+		parsed, err := parseHost(h)
+		if err != nil {
+			return err
+		}
+		hosts = append(hosts, parsed)
+	}
+	g, err := parseGlob(m.Path, false)
+	if err != nil {
+		return err
+	}
+	m.hosts, m.path = hosts, g
+	return nil
+}
+
+// RedactPath returns the path with the secret parts that the provider names
+// shown as "*", for the audit. Any other path comes back as it is.
+func (p *Provider) RedactPath(path string) string {
+	globs := p.secret
+	if globs == nil {
+		for _, s := range p.SecretPaths {
+			g, err := parseGlob(s, false)
+			if err != nil {
+				continue
+			}
+			globs = append(globs, g)
+		}
+	}
+	for _, g := range globs {
+		var at spans
+		if !g.walk(path, true, &at) {
+			continue
+		}
+		var b strings.Builder
+		done := 0
+		for i, seg := range g {
+			if seg.kind == segWild {
+				b.WriteString(path[done:at[i][0]])
+				b.WriteString(seg.text)
+				done = at[i][1]
+			}
+		}
+		return b.String() + path[done:]
+	}
+	return path
+}
