@@ -39,6 +39,7 @@ type Remote struct {
 	Normal         string // normal form of URL, "" when it names no host
 	NormalResolved string // normal form of Resolved, ssh host aliases looked up
 	Push           string // normal form of where git pushes, when it is neither of the two
+	Problem        string // why URL has no normal form, if it is malformed or a trick
 	URLs           []URL  // every configured URL, in git's order: url, then pushurl
 }
 
@@ -50,9 +51,10 @@ type URL struct {
 	Exact secret.Value
 	Text  string // Exact without credentials
 
-	Fetch string // where git fetches, credentials stripped; empty for a pushurl
+	Fetch string // where git fetches, credentials stripped; empty for all but the first url
 	Push  string // where git pushes, likewise; empty for a url that a pushurl replaces
 
+	Normal      string // normal form of Exact itself, "" when it names no host
 	NormalFetch string // normal form of Fetch, ssh host aliases looked up
 	NormalPush  string // normal form of Push, likewise
 }
