@@ -128,6 +128,10 @@ func (p *Provider) Compile(method string, fields map[string]secret.Value) (*Comp
 	return c, nil
 }
 
+// Credentials returns every rule's credential, in the definition's order. The
+// slice is shared and must not be changed.
+func (c *Compiled) Credentials() []*Credential { return c.rules }
+
 // Match returns what goes on a request; ok is false when it gets no credential.
 // Host is canonical, path normalised. It does not allocate.
 func (c *Compiled) Match(host string, port uint16, path string) (cred *Credential, ok bool) {

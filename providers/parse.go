@@ -73,7 +73,7 @@ func Parse(text []byte) (*Provider, error) {
 		return nil, &DefinitionError{Problems: []Problem{{Message: firstLine(err)}}}
 	}
 	p := doc.provider()
-	if problems := p.check(doc); len(problems) > 0 {
+	if problems := p.check(); len(problems) > 0 {
 		return nil, &DefinitionError{Name: doc.Name, Problems: problems}
 	}
 	if err := p.prepare(); err != nil {
