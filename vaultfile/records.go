@@ -35,17 +35,60 @@ type Device struct {
 	ID        string // short random id, the key of the version vector
 	Name      string // what a person calls it
 	Recipient string // age recipient
-	SignKey   []byte // Ed25519 public key, 32 bytes
-	Kind      string // "device", "ci" or "recovery"
+	SignKey   []byte // Ed25519 public key, 32 bytes; empty for ci and recovery, which only read
+	Kind      string // KindDevice, KindCI or KindRecovery
 	AddedBy   string // device id
 	Signature []byte // Ed25519 by AddedBy over (vault_id, id, recipient, signing key)
 	Created   time.Time
 }
 
+// Policy is one line of a profile's policy: what its sessions may ask of a
+// provider, by method, host and path.
+type Policy struct {
+	ID        string // "p" and eight hex digits; empty in PutPolicy makes a new one
+	Profile   string
+	Effect    string // "allow", "deny", "ask" or "limit"
+	PerMinute int    // requests a minute, for "limit"; else 0
+	Provider  string // empty means every provider
+	Methods   []string
+	Host      string
+	Path      string // pattern on the normalised path
+}
+
+// Client is an OAuth client of the user's own, or one that a server gave by
+// dynamic registration (RFC 7591).
+type Client struct {
+	Name              string // key of the record: the provider's name, or provider/issuer-host
+	Issuer            string // RFC 8414 issuer, "" when the definition names the endpoints
+	ClientID          string
+	ClientSecret      secret.Value // empty for a public client
+	RegistrationToken secret.Value // RFC 7592, empty when there is none
+	RegistrationURI   string       // RFC 7592
+	Redirect          string       // redirect URI that was registered
+	Expires           time.Time    // client_secret_expires_at; zero means never
+}
+
+// Kinds of device.
+const (
+	KindDevice   = "device"   // reads and writes
+	KindCI       = "ci"       // reads; its identity is in a file that kb device add-ci wrote
+	KindRecovery = "recovery" // reads; a key on paper, or a recipient that the user added
+)
+
 // Setting is a synced setting of the vault, such as the default profile.
 type Setting struct {
 	Name  string
 	Value string
+}
+
+// LoginID is the record id of a login; as is empty for the profile's default
+// login at the provider.
+func LoginID(profileName, provider, as string) string {
+	id := "login/" + profileName + "/" + provider
+	if as != "" {
+		id += "/" + as
+	}
+	return id
 }
 
 // SettingDefaultProfile names the profile that a directory gets when no rule
@@ -55,10 +98,12 @@ const SettingDefaultProfile = "default_profile"
 // Contents is a vault's records, decoded. It is a copy: changing it changes
 // nothing until it is passed to a Tx.
 type Contents struct {
-	Profiles  []profile.Profile // by name
+	Profiles  []profile.Profile // by name; Also is sorted
 	Rules     []profile.Rule    // by id
 	Logins    []Login           // by id
 	Providers []Provider        // by name
+	Clients   []Client          // by name
+	Policies  []Policy          // by id
 	Devices   []Device          // by id
 	Settings  []Setting         // by name
 }

@@ -1,0 +1,344 @@
+package vaultfile
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"kb/internal/secret"
+	"kb/profile"
+)
+
+// decoder reads the fields that this kb knows out of canonical bytes, and
+// remembers whether any was of another type than the schema says.
+type decoder struct {
+	scanner
+	bad bool
+}
+
+func (d *decoder) at(raw []byte) *decoder {
+	d.b, d.i, d.err = raw, 0, nil
+	return d
+}
+
+func (d *decoder) text(to *string) bool {
+	v, ok := d.scanner.text()
+	if !ok || v == "" { // an empty field is never written
+		d.bad = true
+	}
+	*to = v
+	return ok
+}
+
+func (d *decoder) value(to *secret.Value) bool {
+	var s string
+	ok := d.text(&s)
+	*to = secret.New(s)
+	return ok
+}
+
+func (d *decoder) whole(to *int64) bool {
+	v, ok := d.integer()
+	if !ok || v == 0 {
+		d.bad = true
+	}
+	*to = v
+	return ok
+}
+
+func (d *decoder) time(to *time.Time) bool {
+	var v int64
+	ok := d.whole(&v)
+	*to = time.Unix(v, 0).UTC()
+	return ok
+}
+
+func (d *decoder) bytes(to *[]byte) bool {
+	var s string
+	ok := d.text(&s)
+	v, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil {
+		d.bad = true
+	}
+	*to = v
+	return ok
+}
+
+func (d *decoder) texts(to *[]string) bool {
+	ok := d.list(func() bool {
+		var s string
+		ok := d.text(&s)
+		*to = append(*to, s)
+		return ok
+	})
+	if !ok || len(*to) == 0 {
+		d.bad = true
+	}
+	return ok
+}
+
+func decodeMap[V any](d *decoder, to *map[string]V, make1 func(string) V) bool {
+	*to = map[string]V{}
+	ok := d.object(func(k []byte) bool {
+		key := string(k)
+		v, ok := d.scanner.text()
+		if !validKey(key) {
+			d.bad = true
+		}
+		(*to)[key] = make1(v)
+		return ok
+	})
+	if !ok || len(*to) == 0 {
+		d.bad = true
+	}
+	return ok
+}
+
+// members reads an object of the format's own, all of whose members are known
+// or carried along.
+func (d *decoder) members(member func(name string) bool) bool {
+	ok := d.object(func(k []byte) bool { return member(string(k)) })
+	if !ok {
+		d.bad = true
+	}
+	return ok
+}
+
+// decode reads every live record.
+func decode(records []record) (*Contents, error) {
+	c := &Contents{}
+	d := &decoder{}
+	for i := range records {
+		r := &records[i]
+		if r.deleted {
+			continue
+		}
+		key := r.id[len(r.typ)+1:]
+		ok := key != ""
+		switch r.typ {
+		case "profile":
+			c.Profiles = append(c.Profiles, d.profile(r, key))
+		case "rule":
+			c.Rules = append(c.Rules, d.rule(r, key))
+		case "login":
+			parts := strings.Split(key, "/")
+			ok = len(parts) == 2 || len(parts) == 3
+			for _, p := range parts {
+				ok = ok && validKey(p)
+			}
+			if ok {
+				c.Logins = append(c.Logins, d.login(r, parts))
+			}
+		case "provider":
+			c.Providers = append(c.Providers, d.provider(r, key))
+		case "client":
+			c.Clients = append(c.Clients, d.client(r, key))
+		case "policy":
+			c.Policies = append(c.Policies, d.policy(r, key))
+		case "device":
+			dev := d.device(r, key)
+			ok = isDeviceID(key) && (dev.Kind == KindDevice && len(dev.SignKey) == 32 ||
+				(dev.Kind == KindCI || dev.Kind == KindRecovery) && len(dev.SignKey) == 0)
+			c.Devices = append(c.Devices, dev)
+		case "setting":
+			c.Settings = append(c.Settings, d.setting(r, key))
+		}
+		if !ok || d.bad {
+			return nil, &FormatError{Kind: ErrMalformed, Offset: -1, What: "a " + r.typ + " whose value breaks its schema"}
+		}
+	}
+	return c, nil
+}
+
+func (d *decoder) profile(r *record, name string) profile.Profile {
+	p := profile.Profile{Name: name}
+	for _, f := range r.fields {
+		switch d.at(f.raw); f.name {
+		case "also":
+			d.texts(&p.Also)
+			for i := 1; i < len(p.Also); i++ {
+				d.bad = d.bad || p.Also[i-1] >= p.Also[i]
+			}
+		case "egress":
+			d.text(&p.Egress)
+		case "expect":
+			decodeMap(d, &p.Expect, same)
+		case "git_email":
+			d.text(&p.GitEmail)
+		case "git_name":
+			d.text(&p.GitName)
+		case "signing_key":
+			d.text(&p.SigningKey)
+		}
+	}
+	return p
+}
+
+func (d *decoder) rule(r *record, id string) profile.Rule {
+	v := profile.Rule{ID: id}
+	d.one(r, "select", func(name string) bool {
+		switch name {
+		case "agent":
+			return d.text(&v.Agent)
+		case "dir":
+			return d.text(&v.Dir)
+		case "machine":
+			return d.text(&v.Machine)
+		case "profile":
+			return d.text(&v.Profile)
+		case "remote":
+			return d.text(&v.Remote)
+		case "user":
+			return d.text(&v.User)
+		}
+		return d.unknownIn()
+	})
+	return v
+}
+
+// one reads the members of the record's field name, which must be there.
+func (d *decoder) one(r *record, name string, member func(string) bool) {
+	raw := r.field(name)
+	if raw == nil {
+		d.bad = true
+		return
+	}
+	d.at(raw).members(member)
+}
+
+// unknownIn refuses an unknown member of a field that is one whole: a
+// condition that this kb does not know would widen what the rule matches.
+func (d *decoder) unknownIn() bool {
+	d.bad = true
+	return false
+}
+
+func (d *decoder) login(r *record, parts []string) Login {
+	l := Login{ID: r.id, Profile: parts[0], Provider: parts[1]}
+	if len(parts) == 3 {
+		l.As = parts[2]
+	}
+	if raw := r.field("created"); raw != nil {
+		d.at(raw).time(&l.Created)
+	}
+	d.one(r, "credential", func(name string) bool {
+		switch name {
+		case "account":
+			return d.text(&l.Account)
+		case "base":
+			return d.text(&l.Base)
+		case "expires":
+			return d.time(&l.Expires)
+		case "method":
+			return d.text(&l.Method)
+		case "refs":
+			return decodeMap(d, &l.Refs, same)
+		case "secrets":
+			return decodeMap(d, &l.Secrets, secret.New)
+		}
+		return d.unknownIn()
+	})
+	return l
+}
+
+func (d *decoder) provider(r *record, name string) Provider {
+	p := Provider{Name: name}
+	d.one(r, "definition", func(name string) bool {
+		switch name {
+		case "replaces":
+			return d.text(&p.Replaces)
+		case "toml":
+			return d.text(&p.TOML)
+		}
+		return d.unknownIn()
+	})
+	return p
+}
+
+func (d *decoder) client(r *record, name string) Client {
+	c := Client{Name: name}
+	d.one(r, "registration", func(name string) bool {
+		switch name {
+		case "client_id":
+			return d.text(&c.ClientID)
+		case "client_secret":
+			return d.value(&c.ClientSecret)
+		case "expires":
+			return d.time(&c.Expires)
+		case "issuer":
+			return d.text(&c.Issuer)
+		case "redirect":
+			return d.text(&c.Redirect)
+		case "registration_token":
+			return d.value(&c.RegistrationToken)
+		case "registration_uri":
+			return d.text(&c.RegistrationURI)
+		}
+		return d.unknownIn()
+	})
+	return c
+}
+
+func (d *decoder) policy(r *record, id string) Policy {
+	p := Policy{ID: id}
+	d.one(r, "rule", func(name string) bool {
+		switch name {
+		case "effect":
+			return d.text(&p.Effect)
+		case "host":
+			return d.text(&p.Host)
+		case "methods":
+			return d.texts(&p.Methods)
+		case "path":
+			return d.text(&p.Path)
+		case "per_minute":
+			var v int64
+			ok := d.whole(&v)
+			d.bad = d.bad || v < 0 || v > 1<<31-1
+			p.PerMinute = int(v)
+			return ok
+		case "profile":
+			return d.text(&p.Profile)
+		case "provider":
+			return d.text(&p.Provider)
+		}
+		return d.unknownIn()
+	})
+	return p
+}
+
+func (d *decoder) device(r *record, id string) Device {
+	v := Device{ID: id}
+	for _, f := range r.fields {
+		switch d.at(f.raw); f.name {
+		case "created":
+			d.time(&v.Created)
+		case "kind":
+			d.text(&v.Kind)
+		case "name":
+			d.text(&v.Name)
+		}
+	}
+	d.one(r, "grant", func(name string) bool {
+		switch name {
+		case "added_by":
+			return d.text(&v.AddedBy)
+		case "recipient":
+			return d.text(&v.Recipient)
+		case "sig":
+			return d.bytes(&v.Signature)
+		case "sign_key":
+			return d.bytes(&v.SignKey)
+		}
+		return d.unknownIn()
+	})
+	return v
+}
+
+func (d *decoder) setting(r *record, name string) Setting {
+	s := Setting{Name: name}
+	if raw := r.field("value"); raw != nil {
+		d.at(raw).text(&s.Value)
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+package vaultfile
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// PutDevice adds a device, vouching for it as this one, or renames one that is
+// there: what it is encrypted to and signs with never changes.
+func (tx *Tx) PutDevice(d Device) error {
+	if !isDeviceID(d.ID) || !validName(d.Name) {
+		return invalid("device", d.ID, "bad id or name")
+	}
+	if _, err := parseRecipient(d.Recipient); err != nil {
+		return fmt.Errorf("put device %q: %w", d.Name, err)
+	}
+	switch d.Kind {
+	case KindDevice:
+		if len(d.SignKey) != 32 {
+			return invalid("device", d.ID, "no signing key of 32 bytes")
+		}
+	case KindCI, KindRecovery:
+		if len(d.SignKey) != 0 {
+			return invalid("device", d.ID, "signing key of one that only reads")
+		}
+	default:
+		return invalid("device", d.ID, "unknown kind")
+	}
+	if i, ok := tx.index["device/"+d.ID]; ok {
+		if tx.p.records[i].deleted {
+			return invalid("device", d.ID, "a removed device never comes back under its id")
+		}
+		var dec decoder
+		was := dec.device(&tx.p.records[i], d.ID)
+		if was.Recipient != d.Recipient || !bytes.Equal(was.SignKey, d.SignKey) || was.Kind != d.Kind {
+			return invalid("device", d.ID, "keys of a device do not change")
+		}
+		was.Name = d.Name
+		tx.put("device", d.ID, encodeDevice(&was))
+		return nil
+	}
+	if d.Created.IsZero() {
+		d.Created = tx.wall
+	}
+	tx.id.vouch(tx.p.vaultID, &d)
+	tx.put("device", d.ID, encodeDevice(&d))
+	return nil
+}
+
+// AddRecovery adds an age recipient (age1...) that can read the vault and
+// nothing else: a key on paper.
+func (tx *Tx) AddRecovery(name, recipient string) error {
+	return tx.PutDevice(Device{ID: tx.newDeviceID(), Name: name, Recipient: recipient, Kind: KindRecovery})
+}
+
+func (tx *Tx) newDeviceID() string { return tx.newID("device", "")[:8] + tx.newID("device", "") }
+
+// DeleteDevice removes a device: the vault is no longer encrypted to it, and
+// what it signs is not accepted. What it has read it still knows. Devices that
+// it had added stay, vouched for by this one from now on.
+func (tx *Tx) DeleteDevice(id string) error {
+	if id == tx.id.id {
+		return fmt.Errorf("delete device %q: a device does not remove itself: %w", id, ErrInvalid)
+	}
+	if err := tx.remove("device", id); err != nil {
+		return err
+	}
+	for i := range tx.p.records {
+		r := &tx.p.records[i]
+		if r.typ != "device" || r.deleted {
+			continue
+		}
+		var dec decoder
+		d := dec.device(r, r.id[len("device/"):])
+		if d.AddedBy == id {
+			tx.id.vouch(tx.p.vaultID, &d)
+			tx.put("device", d.ID, encodeDevice(&d))
+		}
+	}
+	return nil
+}

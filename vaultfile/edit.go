@@ -1,0 +1,399 @@
+package vaultfile
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"kb/internal/atomicfile"
+	"kb/profile"
+)
+
+// Tx is a change being made to a vault by Edit. It is not for use by several
+// goroutines, nor after the function that got it has returned.
+type Tx struct {
+	p       *payload
+	id      *Identity
+	now     stamp
+	wall    time.Time
+	index   map[string]int // record id -> place in p.records
+	changed bool
+}
+
+func newTx(p *payload, id *Identity, wall time.Time) *Tx {
+	q := *p
+	q.records = slices.Clone(p.records)
+	q.clock = p.clock.Clone()
+	tx := &Tx{p: &q, id: id, wall: wall.UTC(), index: make(map[string]int, len(q.records))}
+	var seen int64
+	for i := range q.records {
+		tx.index[q.records[i].id] = i
+		seen = max(seen, q.records[i].stamp.hlc)
+	}
+	tx.now = stamp{tick(wall, seen), id.id}
+	return tx
+}
+
+// Format shows the vault's id and none of its content.
+func (tx *Tx) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "edit of vault %s", tx.p.vaultID) }
+
+// errMeanwhile says that the file was replaced while an edit was made.
+var errMeanwhile = errors.New("vault was replaced meanwhile")
+
+// maxTries bounds how often Edit starts over because the file was replaced
+// under it by something that does not take the lock, such as git.
+const maxTries = 10
+
+// Edit changes the vault: it locks it, reads it again, lets change put and
+// delete records, and saves. If nothing changed, the file is left alone. An
+// error from change abandons the edit. change may be called again, on a fresh
+// Tx, when the file was replaced meanwhile.
+func Edit(ctx context.Context, path string, id *Identity, mem Memory, change func(*Tx) error) (*File, error) {
+	return edit(ctx, path, id, mem, change, time.Now)
+}
+
+func edit(ctx context.Context, path string, id *Identity, mem Memory, change func(*Tx) error, now func() time.Time) (*File, error) {
+	if id.sign == nil {
+		return nil, ErrReadOnly
+	}
+	unlock, err := mem.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock vault: %w", err)
+	}
+	defer func() { _ = unlock() }()
+	for range maxTries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var f *File
+		if f, err = editOnce(ctx, path, id, mem, change, now()); !errors.Is(err, errMeanwhile) {
+			return f, err
+		}
+	}
+	return nil, err
+}
+
+func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change func(*Tx) error, now time.Time) (*File, error) {
+	acc, err := load(ctx, mem)
+	if err != nil {
+		return nil, err
+	}
+	f, raw, err := read(path, id, acc, false)
+	if err != nil {
+		return nil, err
+	}
+	tx := newTx(f.payload, id, now)
+	if err := change(tx); err != nil {
+		return nil, err
+	}
+	if !tx.changed {
+		if f.acc != acc {
+			if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+				return nil, fmt.Errorf("remember the vault: %w", err)
+			}
+		}
+		return f, nil
+	}
+	still := func() error {
+		if f.Replaced() {
+			return errMeanwhile
+		}
+		return nil
+	}
+	return tx.save(ctx, f.path, f.acc, mem, still)
+}
+
+// save signs, encrypts and replaces, then has the memory keep the result.
+func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory, before func() error) (*File, error) {
+	p := tx.p
+	count := max(p.clock[tx.id.id], acc.Counter) + 1
+	if count > maxInt || tx.now.hlc > maxInt {
+		return nil, fmt.Errorf("save vault: clock is at its end: %w", ErrInvalid)
+	}
+	if len(p.records) > maxRecords {
+		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
+	}
+	p.clock[tx.id.id] = uint64(count)
+	p.signer, p.sig = tx.id.id, nil
+	slices.SortFunc(p.records, func(a, b record) int { return strings.Compare(a.id, b.id) })
+	p.sig = ed25519.Sign(tx.id.sign, append([]byte(vaultSigPrefix), p.encode()...))
+	plain := p.encode()
+
+	// Read it back as everyone else will: what is written is a vault, or
+	// nothing is written.
+	fresh, signed, err := parsePayload(plain)
+	if err != nil {
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	c, err := decode(fresh.records)
+	if err != nil {
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	trusted, gone, err := fresh.verify(c, signed, acc.Trusted, acc.Removed)
+	if err != nil {
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	to, err := recipients(c.Devices)
+	if err != nil {
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	raw, err := seal(plain, to...)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxFile {
+		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
+	}
+	if err := atomicfile.Write(target, raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	f := &File{path: target, payload: fresh, contents: c, acc: &accepted{
+		VaultID: fresh.vaultID, Clock: fresh.clock.Clone(), Counter: uint64(count),
+		File: sha256.Sum256(raw), Payload: sha256.Sum256(plain), Trusted: trusted, Removed: gone,
+	}}
+	if f.stat, err = os.Stat(target); err != nil {
+		return nil, err
+	}
+	if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+		return f, fmt.Errorf("%w: %w", ErrNotRemembered, err)
+	}
+	return f, nil
+}
+
+// recipients are the age recipients of every device of a vault.
+func recipients(devices []Device) ([]age.Recipient, error) {
+	out := make([]age.Recipient, 0, len(devices))
+	for i := range devices {
+		r, err := parseRecipient(devices[i].Recipient)
+		if err != nil {
+			return nil, fmt.Errorf("encrypt to device %q: %w", devices[i].Name, err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// parseRecipient takes X25519 recipients. Others (ssh-ed25519, plugins,
+// post-quantum) this kb cannot encrypt to.
+func parseRecipient(s string) (age.Recipient, error) {
+	r, err := age.ParseX25519Recipient(s)
+	if err != nil || r.String() != s {
+		return nil, fmt.Errorf("recipient %q: only age1... (X25519) is supported: %w", s, ErrUnsupportedRecipient)
+	}
+	return r, nil
+}
+
+// put sets the fields of a record that this kb knows.
+func (tx *Tx) put(typ, key string, fields []field) {
+	id := typ + "/" + key
+	i, ok := tx.index[id]
+	if !ok {
+		i = len(tx.p.records)
+		tx.index[id] = i
+		tx.p.records = append(tx.p.records, record{id: id, typ: typ, fields: fields, stamp: tx.now})
+		tx.changed = true
+		return
+	}
+	if tx.p.records[i].set(fields, tx.now, carried(typ)) {
+		tx.changed = true
+	}
+}
+
+func (tx *Tx) remove(typ, key string) error {
+	id := typ + "/" + key
+	i, ok := tx.index[id]
+	if !ok || tx.p.records[i].deleted {
+		return fmt.Errorf("delete %q: %w", id, ErrNotFound)
+	}
+	tx.p.records[i].remove(tx.now)
+	tx.changed = true
+	return nil
+}
+
+// invalid names what a Put cannot take.
+func invalid(typ, key, what string) error {
+	return fmt.Errorf("put %s %q: %s: %w", typ, key, what, ErrInvalid)
+}
+
+func checkText(typ, key string, texts ...string) error {
+	if !validKey(key) {
+		return invalid(typ, key, "bad name")
+	}
+	for _, s := range texts {
+		if !validText(s) {
+			return invalid(typ, key, "text that is too long or not UTF-8")
+		}
+	}
+	return nil
+}
+
+// Contents returns the vault's records as this edit has left them so far.
+func (tx *Tx) Contents() (Contents, error) {
+	ordered := slices.Clone(tx.p.records)
+	slices.SortFunc(ordered, func(a, b record) int { return strings.Compare(a.id, b.id) })
+	c, err := decode(ordered)
+	if err != nil {
+		return Contents{}, err
+	}
+	return *c, nil
+}
+
+// PutProfile adds or replaces a profile.
+func (tx *Tx) PutProfile(p profile.Profile) error {
+	if err := checkText("profile", p.Name, p.GitName, p.GitEmail, p.SigningKey, p.Egress); err != nil {
+		return err
+	}
+	for _, a := range p.Also {
+		if !validKey(a) {
+			return invalid("profile", p.Name, "bad name in also")
+		}
+	}
+	for k, v := range p.Expect {
+		if !validKey(k) || !validText(v) {
+			return invalid("profile", p.Name, "bad expect")
+		}
+	}
+	tx.put("profile", p.Name, encodeProfile(&p))
+	return nil
+}
+
+// PutRule adds or replaces a rule and returns its id, which it makes if it is
+// empty.
+func (tx *Tx) PutRule(r profile.Rule) (string, error) {
+	if r.ID == "" {
+		r.ID = tx.newID("rule", "r")
+	}
+	if err := checkText("rule", r.ID, r.Profile, r.Remote, r.Dir, r.User, r.Machine, r.Agent); err != nil {
+		return "", err
+	}
+	if r.Profile == "" || r.Remote+r.Dir+r.User+r.Machine+r.Agent == "" {
+		return "", invalid("rule", r.ID, "no profile or no condition")
+	}
+	tx.put("rule", r.ID, encodeRule(&r))
+	return r.ID, nil
+}
+
+// newID makes a short id that two devices do not choose alike.
+func (tx *Tx) newID(typ, prefix string) string {
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		id := prefix + newHex(b[:])
+		if _, taken := tx.index[typ+"/"+id]; !taken {
+			return id
+		}
+	}
+}
+
+// PutLogin adds or replaces a login. Its ID may be empty; if not, it must be
+// that of its profile, provider and name. Secrets that cannot travel in a
+// header are refused.
+func (tx *Tx) PutLogin(l Login) error {
+	id := LoginID(l.Profile, l.Provider, l.As)
+	if l.ID != "" && l.ID != id {
+		return invalid("login", l.ID, "id that is not of its profile and provider")
+	}
+	if !validKey(l.Profile) || !validKey(l.Provider) || l.As != "" && !validKey(l.As) {
+		return invalid("login", id, "bad name")
+	}
+	texts := []string{l.Method, l.Base, l.Account}
+	for k, v := range l.Refs {
+		if texts = append(texts, v); !validKey(k) {
+			return invalid("login", id, "bad field name")
+		}
+	}
+	for k, v := range l.Secrets {
+		if texts = append(texts, v.Reveal()); !validKey(k) {
+			return invalid("login", id, "bad field name")
+		}
+		if err := v.Check(); err != nil {
+			return fmt.Errorf("put %q: field %q: %w", id, k, err)
+		}
+	}
+	if err := checkText("login", l.Profile, texts...); err != nil {
+		return invalid("login", id, "text that is too long or not UTF-8")
+	}
+	tx.put("login", strings.TrimPrefix(id, "login/"), encodeLogin(&l))
+	return nil
+}
+
+// PutProvider adds or replaces a provider definition.
+func (tx *Tx) PutProvider(p Provider) error {
+	if err := checkText("provider", p.Name, p.TOML, p.Replaces); err != nil {
+		return err
+	}
+	tx.put("provider", p.Name, encodeProvider(&p))
+	return nil
+}
+
+// PutClient adds or replaces an OAuth client.
+func (tx *Tx) PutClient(c Client) error {
+	if err := checkText("client", c.Name, c.Issuer, c.ClientID, c.ClientSecret.Reveal(), c.RegistrationToken.Reveal(), c.RegistrationURI, c.Redirect); err != nil {
+		return err
+	}
+	tx.put("client", c.Name, encodeClient(&c))
+	return nil
+}
+
+// PutPolicy adds or replaces a policy line and returns its id, which it makes
+// if it is empty.
+func (tx *Tx) PutPolicy(p Policy) (string, error) {
+	if p.ID == "" {
+		p.ID = tx.newID("policy", "p")
+	}
+	if err := checkText("policy", p.ID, append([]string{p.Profile, p.Effect, p.Provider, p.Host, p.Path}, p.Methods...)...); err != nil {
+		return "", err
+	}
+	if p.PerMinute < 0 || p.PerMinute > 1<<31-1 || slices.Contains(p.Methods, "") {
+		return "", invalid("policy", p.ID, "bad limit or method")
+	}
+	tx.put("policy", p.ID, encodePolicy(&p))
+	return p.ID, nil
+}
+
+// PutSetting sets a synced setting; an empty value is kept as such.
+func (tx *Tx) PutSetting(s Setting) error {
+	if err := checkText("setting", s.Name, s.Value); err != nil {
+		return err
+	}
+	tx.put("setting", s.Name, encodeSetting(&s))
+	return nil
+}
+
+// DeleteProfile removes a profile. Its rules and logins stay: the caller
+// removes those it means to.
+func (tx *Tx) DeleteProfile(name string) error { return tx.remove("profile", name) }
+
+// DeleteRule removes a rule.
+func (tx *Tx) DeleteRule(id string) error { return tx.remove("rule", id) }
+
+// DeleteLogin removes a login by its id (see LoginID).
+func (tx *Tx) DeleteLogin(id string) error {
+	return tx.remove("login", strings.TrimPrefix(id, "login/"))
+}
+
+// DeleteProvider removes a provider definition.
+func (tx *Tx) DeleteProvider(name string) error { return tx.remove("provider", name) }
+
+// DeleteClient removes an OAuth client.
+func (tx *Tx) DeleteClient(name string) error { return tx.remove("client", name) }
+
+// DeletePolicy removes a policy line.
+func (tx *Tx) DeletePolicy(id string) error { return tx.remove("policy", id) }
+
+// DeleteSetting removes a synced setting.
+func (tx *Tx) DeleteSetting(name string) error { return tx.remove("setting", name) }
+
+// IsNotExist reports whether there is no vault at the path that Open was
+// given.
+func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

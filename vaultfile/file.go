@@ -1,0 +1,380 @@
+package vaultfile
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"kb/internal/atomicfile"
+	"kb/profile"
+)
+
+// File is a vault as it was when it was opened. It does not change; after an
+// Edit, use the File that Edit returns.
+type File struct {
+	path     string // of the file itself, links followed
+	stat     fs.FileInfo
+	payload  *payload
+	contents *Contents
+	acc      *accepted
+}
+
+// ID is the vault's own id: 32 hexadecimal digits, the same for its lifetime.
+func (f *File) ID() string { return f.payload.vaultID }
+
+// Name is what the vault was called when it was made, or "".
+func (f *File) Name() string { return f.payload.name }
+
+// Clock is the vault's version vector.
+func (f *File) Clock() Clock { return f.payload.clock.Clone() }
+
+// Signer is the device that saved the vault.
+func (f *File) Signer() string { return f.payload.signer }
+
+// Path is the file itself, with symbolic links followed.
+func (f *File) Path() string { return f.path }
+
+// Stat is what the file system said of the opened file. A watcher compares it
+// with Replaced.
+func (f *File) Stat() fs.FileInfo { return f.stat }
+
+// Trusted lists the ids of the devices whose signature this device accepts.
+func (f *File) Trusted() []string { return slices.Sorted(maps.Keys(f.acc.Trusted)) }
+
+// Replaced reports whether the file is another one by now, or gone. It costs
+// one stat(2); a replaced file may still hold an equal vault.
+func (f *File) Replaced() bool {
+	fi, err := os.Stat(f.path)
+	return err != nil || !sameFile(f.stat, fi)
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// Contents returns the vault's records, decoded. Each call makes a copy.
+func (f *File) Contents() Contents { return f.contents.clone() }
+
+// Format shows the vault's id and none of its content.
+func (f *File) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "vault %s", f.payload.vaultID) }
+
+func (c *Contents) clone() Contents {
+	d := Contents{
+		Profiles: slices.Clone(c.Profiles), Rules: slices.Clone(c.Rules), Logins: slices.Clone(c.Logins),
+		Providers: slices.Clone(c.Providers), Clients: slices.Clone(c.Clients), Policies: slices.Clone(c.Policies),
+		Devices: slices.Clone(c.Devices), Settings: slices.Clone(c.Settings),
+	}
+	for i := range d.Profiles {
+		d.Profiles[i].Also = slices.Clone(d.Profiles[i].Also)
+		d.Profiles[i].Expect = maps.Clone(d.Profiles[i].Expect)
+	}
+	for i := range d.Logins {
+		d.Logins[i].Secrets = maps.Clone(d.Logins[i].Secrets)
+		d.Logins[i].Refs = maps.Clone(d.Logins[i].Refs)
+	}
+	for i := range d.Policies {
+		d.Policies[i].Methods = slices.Clone(d.Policies[i].Methods)
+	}
+	for i := range d.Devices {
+		d.Devices[i].SignKey = slices.Clone(d.Devices[i].SignKey)
+		d.Devices[i].Signature = slices.Clone(d.Devices[i].Signature)
+	}
+	return d
+}
+
+// Login returns the login of a profile at a provider; as is empty for the
+// default one.
+func (c *Contents) Login(profileName, provider, as string) (Login, bool) {
+	id := LoginID(profileName, provider, as)
+	for _, l := range c.Logins {
+		if l.ID == id {
+			return l, true
+		}
+	}
+	return Login{}, false
+}
+
+// Profile returns the profile of that name.
+func (c *Contents) Profile(name string) (profile.Profile, bool) {
+	for _, p := range c.Profiles {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return profile.Profile{}, false
+}
+
+// Setting returns the value of a synced setting, "" when it is not set.
+func (c *Contents) Setting(name string) string {
+	for _, s := range c.Settings {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// Options are for Create.
+type Options struct {
+	// Name is what a person calls the vault; empty is none.
+	Name string
+	// Rand makes the vault's id. Nil means crypto/rand.
+	Rand io.Reader
+	// Recovery are age recipients (age1...) that can read the vault beside
+	// this device: a key on paper.
+	Recovery []string
+}
+
+// Create makes a new vault at path whose one device is id. It refuses to
+// replace anything.
+func Create(ctx context.Context, path string, id *Identity, mem Memory, opt Options) (*File, error) {
+	if opt.Name != "" && !validName(opt.Name) {
+		return nil, fmt.Errorf("name vault %q: %w", opt.Name, ErrInvalid)
+	}
+	if id.sign == nil {
+		return nil, ErrReadOnly
+	}
+	random := opt.Rand
+	if random == nil {
+		random = rand.Reader
+	}
+	var vid [16]byte
+	if _, err := io.ReadFull(random, vid[:]); err != nil {
+		return nil, err
+	}
+	unlock, err := mem.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock vault: %w", err)
+	}
+	defer func() { _ = unlock() }()
+	target, err := atomicfile.Target(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fmt.Errorf("create %q: %w", path, ErrExists)
+		}
+		return nil, err
+	}
+	p := &payload{clock: Clock{}, name: opt.Name, vaultID: newHex(vid[:])}
+	tx := newTx(p, id, time.Now())
+	self := Device{ID: id.id, Name: id.name, Recipient: id.Recipient(), SignKey: id.SignKey(), Kind: KindDevice, Created: id.created}
+	if err := tx.PutDevice(self); err != nil {
+		return nil, err
+	}
+	for n, r := range opt.Recovery {
+		if err := tx.AddRecovery(fmt.Sprintf("recovery %d", n+1), r); err != nil {
+			return nil, err
+		}
+	}
+	acc := &accepted{VaultID: p.vaultID, Trusted: map[string][]byte{id.id: id.SignKey()}, Removed: map[string]bool{}}
+	gone := func() error {
+		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("create %q: %w", path, ErrExists)
+		}
+		return nil
+	}
+	return tx.save(ctx, target, acc, mem, gone)
+}
+
+// Open reads the vault at path. It accepts one that is as new as the last
+// accepted one or newer, and has Memory keep it.
+func Open(ctx context.Context, path string, id *Identity, mem Memory) (*File, error) {
+	acc, err := load(ctx, mem)
+	if err != nil {
+		return nil, err
+	}
+	f, raw, err := read(path, id, acc, false)
+	if err != nil {
+		return nil, err
+	}
+	if f.acc == acc {
+		return f, nil
+	}
+	// It is news. Take the lock, so that of two that open at once the one
+	// with the older vault does not have the last word.
+	unlock, err := mem.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock vault: %w", err)
+	}
+	defer func() { _ = unlock() }()
+	again, err := load(ctx, mem)
+	if err != nil {
+		return nil, err
+	}
+	if again != nil && (acc == nil || again.File != acc.File) {
+		if f, raw, err = read(path, id, again, false); err != nil {
+			return nil, err
+		}
+		if f.acc == again {
+			return f, nil
+		}
+	}
+	if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+		return nil, fmt.Errorf("remember the vault: %w", err)
+	}
+	return f, nil
+}
+
+// Accept takes the vault at path as the one to believe from now on, although
+// it is older than what this device accepted, was edited apart from it, or is
+// another vault. It must be whole, encrypted to this device and signed by a
+// device of its own. That is a decision for a person: whoever could write the
+// file may have chosen what it says.
+func Accept(ctx context.Context, path string, id *Identity, mem Memory) (*File, error) {
+	unlock, err := mem.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock vault: %w", err)
+	}
+	defer func() { _ = unlock() }()
+	acc, err := load(ctx, mem)
+	if err != nil {
+		return nil, err
+	}
+	f, raw, err := read(path, id, acc, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+		return nil, fmt.Errorf("remember the vault: %w", err)
+	}
+	return f, nil
+}
+
+// FirstTrust has a device that never saw a vault trust one signer of it, named
+// by the vault's id and the signer's id and key: what an approved device or a
+// CI file knows. It refuses where something is remembered already.
+func FirstTrust(ctx context.Context, mem Memory, vaultID, signer string, key ed25519.PublicKey) error {
+	if !isVaultID(vaultID) || !isDeviceID(signer) || len(key) != ed25519.PublicKeySize {
+		return fmt.Errorf("trust signer %q of vault %q: %w", signer, vaultID, ErrInvalid)
+	}
+	unlock, err := mem.Lock(ctx)
+	if err != nil {
+		return fmt.Errorf("lock vault: %w", err)
+	}
+	defer func() { _ = unlock() }()
+	if acc, err := load(ctx, mem); err != nil || acc != nil {
+		if err == nil {
+			err = fmt.Errorf("trust signer %q: %w", signer, ErrExists)
+		}
+		return err
+	}
+	a := &accepted{VaultID: vaultID, Clock: Clock{}, Trusted: map[string][]byte{signer: key}, Removed: map[string]bool{}}
+	return mem.Accept(ctx, a.encode(), nil)
+}
+
+// readFile reads at most the limit, and says which file it was.
+func readFile(path string) (target string, b []byte, fi fs.FileInfo, err error) {
+	if target, err = atomicfile.Target(path); err != nil {
+		return "", nil, nil, err
+	}
+	f, err := os.Open(target)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if fi, err = f.Stat(); err != nil {
+		return "", nil, nil, err
+	}
+	switch {
+	case !fi.Mode().IsRegular():
+		return "", nil, nil, fmt.Errorf("open %q: not a regular file: %w", path, ErrNotVault)
+	case fi.Size() > maxFile:
+		return "", nil, nil, fmt.Errorf("open %q: %w", path, ErrTooLarge)
+	}
+	b = make([]byte, 0, fi.Size()+bytes.MinRead)
+	buf := bytes.NewBuffer(b)
+	if _, err = buf.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
+		return "", nil, nil, err
+	}
+	return target, buf.Bytes(), fi, nil
+}
+
+// read opens a vault against what is remembered. The File's acc is acc itself
+// if there is nothing new to remember. With force it takes what Accept takes.
+func read(path string, id *Identity, acc *accepted, force bool) (*File, []byte, error) {
+	target, raw, fi, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := check(raw, id, acc, force)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open vault %q: %w", path, err)
+	}
+	f.path, f.stat = target, fi
+	return f, raw, nil
+}
+
+func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
+	plain, err := unseal(raw, id.age)
+	if err != nil {
+		return nil, err
+	}
+	p, signed, err := parsePayload(plain)
+	if err != nil {
+		return nil, err
+	}
+	foreign := acc != nil && acc.VaultID != p.vaultID
+	if foreign && !force {
+		return nil, ErrForeignVault
+	}
+	c, err := decode(p.records)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{payload: p, contents: c, acc: acc}
+	var roots map[string][]byte
+	var removed map[string]bool
+	switch {
+	case force:
+		// The person who accepts the vault vouches for whoever signed it, and
+		// for those that nobody else added.
+		roots = map[string][]byte{}
+		for i := range c.Devices {
+			if d := &c.Devices[i]; len(d.SignKey) > 0 && (d.ID == p.signer || d.AddedBy == d.ID) {
+				roots[d.ID] = d.SignKey
+			}
+		}
+	case acc != nil:
+		roots, removed = acc.Trusted, acc.Removed
+	default:
+		return nil, ErrNoTrust
+	}
+	trusted, gone, err := p.verify(c, signed, roots, removed)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(raw)
+	if acc != nil && !foreign {
+		if acc.File == sum {
+			return f, nil
+		}
+		order := p.clock.Compare(acc.Clock)
+		switch {
+		case force:
+		case order == Before:
+			return nil, ErrRollback
+		case order == Apart, order == Equal && acc.Payload != sha256.Sum256(plain):
+			return nil, ErrForked
+		}
+	}
+	f.acc = &accepted{
+		VaultID: p.vaultID, Clock: p.clock.Clone(), Counter: p.clock[id.id],
+		File: sum, Payload: sha256.Sum256(plain), Trusted: trusted, Removed: gone,
+	}
+	if acc != nil && !foreign {
+		f.acc.Counter = max(f.acc.Counter, acc.Counter)
+	}
+	return f, nil
+}

@@ -1,0 +1,399 @@
+package vaultfile
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+)
+
+// Format is the format that this kb writes, and the newest that it reads.
+const Format = 1
+
+// Limits of a vault, so that a hostile file costs little. docs/format.md
+// lists them.
+const (
+	maxFile    = 64 << 20 // bytes of the armored file
+	maxRecords = 100_000
+	maxStamps  = 4096 // per record
+	maxID      = 512  // bytes of a record's id
+	maxName    = 256  // bytes of the vault's name
+)
+
+// vaultSigPrefix separates the signatures of vaults from those of anything
+// else that the same key signs.
+const vaultSigPrefix = "kb vault v1\n"
+
+// payload is a decrypted vault.
+type payload struct {
+	clock   Clock
+	name    string
+	records []record // by id
+	sig     []byte   // Ed25519, 64 bytes
+	signer  string   // device id
+	vaultID string
+}
+
+// isVaultID and isDeviceID: lower-case hexadecimal of 16 and 8 random bytes.
+func isVaultID(s string) bool  { return isHex(s, 32) }
+func isDeviceID(s string) bool { return isHex(s, 16) }
+
+func isHex(s string, n int) bool {
+	return len(s) == n && strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
+}
+
+// encode writes the payload; without its signature if sig is nil.
+func (p *payload) encode() []byte {
+	n := 512 + 64*len(p.clock)
+	for i := range p.records {
+		n += 192 + 64*len(p.records[i].stamps)
+		for _, f := range p.records[i].fields {
+			n += len(f.name) + len(f.raw) + 4
+		}
+	}
+	b := make([]byte, 0, n)
+	b = p.clock.appendJSON(append(b, `{"clock":`...))
+	b = appendInt(append(b, `,"format":`...), Format)
+	if p.name != "" {
+		b = appendString(append(b, `,"name":`...), p.name)
+	}
+	b = append(b, `,"records":[`...)
+	for i := range p.records {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.records[i].appendJSON(b)
+	}
+	b = append(b, ']')
+	if p.sig != nil {
+		b = append(b, `,"sig":"`...)
+		b = base64.StdEncoding.AppendEncode(b, p.sig)
+		b = append(b, '"')
+	}
+	b = appendString(append(b, `,"signer":`...), p.signer)
+	b = appendString(append(b, `,"vault_id":`...), p.vaultID)
+	return append(b, '}')
+}
+
+// parsePayload reads a payload and the message that its signature is over.
+// Record values are bounded by, and keep alive, b.
+func parsePayload(b []byte) (p *payload, signed []byte, err error) {
+	p = &payload{}
+	s := &scanner{b: b}
+	sigAt, sigEnd, ok := p.scan(s)
+	if !ok {
+		if newer := newerFormat(b); newer != nil {
+			return nil, nil, newer
+		}
+		var feature *NewerVersionError
+		if errors.As(s.err.Kind, &feature) {
+			return nil, nil, feature
+		}
+		if !bytes.HasPrefix(b, []byte("{")) {
+			s.err.Kind = ErrNotVault
+		}
+		return nil, nil, s.err
+	}
+	signed = make([]byte, 0, len(vaultSigPrefix)+len(b))
+	signed = append(append(append(signed, vaultSigPrefix...), b[:sigAt]...), b[sigEnd:]...)
+	return p, signed, nil
+}
+
+// newerFormat looks only for the number of the format, in whatever else a
+// later kb may have written.
+func newerFormat(b []byte) error {
+	var v struct {
+		Format int64 `json:"format"`
+	}
+	if json.Unmarshal(b, &v) == nil && v.Format > Format {
+		return &NewerVersionError{Format: v.Format}
+	}
+	return nil
+}
+
+// scan reads the envelope. The bytes from sigAt to sigEnd are the signature
+// with its key and comma.
+func (p *payload) scan(s *scanner) (sigAt, sigEnd int, ok bool) {
+	if !s.lit(`{"clock":`) || !p.scanClock(s) || !s.lit(`,"format":`) {
+		return 0, 0, false
+	}
+	at := s.i
+	switch format, ok := s.integer(); {
+	case !ok:
+		return 0, 0, false
+	case format != Format:
+		s.i = at
+		return 0, 0, s.fail(ErrMalformed, "format that never was")
+	}
+	if s.i+1 < len(s.b) && bytes.HasPrefix(s.b[s.i:], []byte(`,"name":`)) {
+		s.lit(`,"name":`)
+		if p.name, ok = s.text(); !ok {
+			return 0, 0, false
+		}
+		if p.name == "" || len(p.name) > maxName {
+			return 0, 0, s.fail(ErrMalformed, "vault name that is empty or too long")
+		}
+	}
+	if !s.lit(`,"records":`) || !s.list(func() bool { return p.scanRecord(s) }) {
+		return 0, 0, false
+	}
+	sigAt = s.i
+	if !s.lit(`,"sig":`) {
+		return 0, 0, false
+	}
+	sig, escaped, ok := s.str()
+	if !ok {
+		return 0, 0, false
+	}
+	sigEnd = s.i
+	var err error
+	if p.sig, err = base64.StdEncoding.Strict().DecodeString(string(sig)); err != nil || len(p.sig) != 64 || escaped || len(sig) != 88 {
+		s.i = sigAt
+		return 0, 0, s.fail(ErrMalformed, "signature that is not 64 bytes of base64")
+	}
+	if !s.lit(`,"signer":`) {
+		return 0, 0, false
+	}
+	if p.signer, ok = s.text(); !ok {
+		return 0, 0, false
+	}
+	if !isDeviceID(p.signer) || p.clock[p.signer] == 0 {
+		return 0, 0, s.fail(ErrMalformed, "signer that is no device of the clock")
+	}
+	if !s.lit(`,"vault_id":`) {
+		return 0, 0, false
+	}
+	if p.vaultID, ok = s.text(); !ok {
+		return 0, 0, false
+	}
+	if !isVaultID(p.vaultID) {
+		return 0, 0, s.fail(ErrMalformed, "vault id that is not 32 hexadecimal digits")
+	}
+	if !s.lit("}") {
+		return 0, 0, false
+	}
+	if s.i != len(s.b) {
+		return 0, 0, s.unexpected("something after the vault")
+	}
+	return sigAt, sigEnd, true
+}
+
+func (p *payload) scanClock(s *scanner) bool {
+	p.clock = Clock{}
+	return s.object(func(key []byte) bool {
+		id := string(key)
+		n, ok := s.integer()
+		if !ok {
+			return false
+		}
+		if !isDeviceID(id) || n < 1 {
+			return s.fail(ErrMalformed, "clock entry that is no device and count")
+		}
+		p.clock[id] = uint64(n)
+		return true
+	})
+}
+
+func (p *payload) scanRecord(s *scanner) bool {
+	start := s.i
+	if len(p.records) == maxRecords {
+		return s.fail(ErrTooLarge, "too many records")
+	}
+	var r record
+	var ok bool
+	if !s.lit(`{"deleted":`) {
+		return false
+	}
+	if r.deleted, ok = s.boolean(); !ok || !s.lit(`,"device":`) {
+		return false
+	}
+	if r.stamp.device, ok = p.scanDevice(s); !ok || !s.lit(`,"hlc":`) {
+		return false
+	}
+	if r.stamp.hlc, ok = s.integer(); !ok || !s.lit(`,"id":`) {
+		return false
+	}
+	if r.id, ok = s.text(); !ok {
+		return false
+	}
+	if n := len(p.records); n > 0 && p.records[n-1].id >= r.id {
+		return s.fail(ErrNonCanonical, "records out of order")
+	}
+	if bytes.HasPrefix(s.b[s.i:], []byte(`,"stamps":`)) {
+		s.lit(`,"stamps":`)
+		if !p.scanStamps(s, &r) {
+			return false
+		}
+	}
+	if !s.lit(`,"type":`) {
+		return false
+	}
+	if r.typ, ok = p.scanType(s); !ok || !s.lit(`,"value":`) {
+		return false
+	}
+	if !r.scanFields(s) || !s.lit("}") {
+		return false
+	}
+	if what := r.check(); what != "" {
+		s.i = start
+		return s.fail(ErrMalformed, what)
+	}
+	p.records = append(p.records, r)
+	return true
+}
+
+// scanDevice takes a device id. Most are the same few: the clock's own string
+// is reused for those it names.
+func (p *payload) scanDevice(s *scanner) (string, bool) {
+	raw, escaped, ok := s.str()
+	if !ok {
+		return "", false
+	}
+	if n := len(p.records); n > 0 && string(raw) == p.records[n-1].stamp.device {
+		return p.records[n-1].stamp.device, true
+	}
+	id := string(raw)
+	if escaped || !isDeviceID(id) {
+		return "", s.fail(ErrMalformed, "device id that is not 16 hexadecimal digits")
+	}
+	return id, true
+}
+
+func (p *payload) scanType(s *scanner) (string, bool) {
+	raw, escaped, ok := s.str()
+	if !ok {
+		return "", false
+	}
+	if n := len(p.records); n > 0 && string(raw) == p.records[n-1].typ {
+		return p.records[n-1].typ, true
+	}
+	typ := string(raw)
+	if escaped || !isWord(typ) {
+		return "", s.fail(ErrMalformed, "record type that is no word")
+	}
+	if !knownType(typ) {
+		return "", s.fail(&NewerVersionError{Feature: "record type " + typ}, "unknown record type")
+	}
+	return typ, true
+}
+
+func (p *payload) scanStamps(s *scanner, r *record) bool {
+	r.stamps = map[string]stamp{}
+	if !s.object(func(key []byte) bool {
+		path := string(key)
+		if len(r.stamps) == maxStamps {
+			return s.fail(ErrTooLarge, "too many stamps")
+		}
+		var st stamp
+		var ok bool
+		if !s.lit("[") {
+			return false
+		}
+		if st.hlc, ok = s.integer(); !ok || !s.lit(",") {
+			return false
+		}
+		if st.device, ok = p.scanDevice(s); !ok || !s.lit("]") {
+			return false
+		}
+		if st.hlc < 0 {
+			return s.fail(ErrMalformed, "stamp before 1970")
+		}
+		r.stamps[path] = st
+		return true
+	}) {
+		return false
+	}
+	if len(r.stamps) == 0 {
+		return s.fail(ErrNonCanonical, "empty stamps")
+	}
+	return true
+}
+
+func (r *record) scanFields(s *scanner) bool {
+	r.fields = make([]field, 0, 4)
+	return s.object(func(key []byte) bool {
+		name := string(key)
+		at := s.i
+		raw, ok := s.skip(0)
+		if !ok {
+			return false
+		}
+		if !isFieldName(name) {
+			s.i = at
+			return s.fail(ErrMalformed, "field name that is no word")
+		}
+		if name[0] < 'a' {
+			s.i = at
+			return s.fail(&NewerVersionError{Feature: "field " + name + " of a " + r.typ}, "unknown field that must be understood")
+		}
+		r.fields = append(r.fields, field{name, raw})
+		return true
+	})
+}
+
+// check returns what is wrong with a record as a whole, or "".
+func (r *record) check() string {
+	switch {
+	case len(r.id) > maxID || !strings.HasPrefix(r.id, r.typ+"/"):
+		return "record id that does not begin with its type"
+	case r.stamp.hlc < 0:
+		return "stamp before 1970"
+	case r.deleted && (len(r.fields) > 0 || len(r.stamps) > 0):
+		return "tombstone with content"
+	}
+	for path, st := range r.stamps {
+		if r.stamp.less(st) {
+			return "stamp newer than its record"
+		}
+		if path == revived {
+			continue
+		}
+		name, elem, dotted := strings.Cut(path, ".")
+		if !isFieldName(name) || dotted != perElement(r.typ, name) || dotted && elem == "" {
+			return "stamp of what has none"
+		}
+		if st != r.stamp {
+			continue
+		}
+		// What is present and as new as the record has no stamp of its own:
+		// this one must be the tombstone of a field.
+		raw := r.field(name)
+		if !dotted && raw != nil {
+			return "stamp that repeats its record's"
+		}
+		if dotted && raw != nil {
+			if _, present := elements(raw)[elem]; present {
+				return "stamp that repeats its record's"
+			}
+		}
+	}
+	return ""
+}
+
+// isWord reports whether s is a name of the format's own: lower-case letters,
+// digits and underscores.
+func isWord(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c < 'a' || c > 'z') && c != '_' && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s[0] != '_'
+}
+
+// isFieldName is isWord, or the same with a capital first: a field that a
+// reader must understand or leave the vault alone.
+func isFieldName(s string) bool {
+	if s != "" && s[0] >= 'A' && s[0] <= 'Z' {
+		return isWord(string(s[0]+'a'-'A') + s[1:])
+	}
+	return isWord(s)
+}
+
+func newHex(random []byte) string { return hex.EncodeToString(random) }
