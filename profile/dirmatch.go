@@ -17,12 +17,17 @@ const (
 	dirHere          // where the agent stands
 )
 
-// dirMatcher holds directory patterns against one directory.
+// dirMatcher holds directory patterns against one directory. With thousands of
+// patterns it touches the disk a few times: patterns are grouped by the parent
+// of their fixed part, and only symbolic links among its children are followed.
 type dirMatcher struct {
-	home  string
-	here  place
-	main  place // zero unless in a linked worktree
-	links map[string]string
+	home string
+	here place
+	main place // zero unless in a linked worktree
+
+	groups map[string]*dirGroup // by parent as written
+	latest string               // the group asked for last, which is often the next
+	group  *dirGroup
 }
 
 // place is a directory and how far up a pattern may find it.
@@ -31,9 +36,25 @@ type place struct {
 	root string // the outermost directory that stands for dir: the worktree's root, else dir
 }
 
-func newDirMatcher(q *Query, rules []Rule) *dirMatcher {
+// dirGroup is what is known about one parent of patterns.
+type dirGroup struct {
+	real   string            // its real path, or as written if it does not exist; "" for /
+	links  map[string]string // child -> real path, of symbolic links among the children
+	seen   map[string]bool   // children looked at one by one
+	listed bool              // links is complete
+}
+
+const (
+	// fewChildren is how many children of a directory are looked at one by
+	// one before the directory is read whole, which costs as much as ten.
+	fewChildren = 16
+	// manyEntries is the size from which a directory is not read whole.
+	manyEntries = 4096
+)
+
+func newDirMatcher(q *Query) *dirMatcher {
 	w := &q.Workspace
-	m := &dirMatcher{home: strings.TrimRight(q.Home, "/")}
+	m := &dirMatcher{home: strings.TrimRight(q.Home, "/"), groups: make(map[string]*dirGroup)}
 	m.here = place{dir: w.Dir, root: w.Root}
 	if w.Root == "" || !within(w.Dir, w.Root) {
 		m.here.root = w.Dir
@@ -44,67 +65,145 @@ func newDirMatcher(q *Query, rules []Rule) *dirMatcher {
 }
 
 func (m *dirMatcher) match(pattern string) dirMatch {
-	if rest, ok := strings.CutPrefix(pattern, "~"); ok {
-		if m.home == "" {
-			return dirNone
-		}
-		pattern = m.home + rest
+	if pattern[0] == '~' && m.home == "" || pattern[0] != '~' && pattern[0] != '/' || m.here.dir == "" {
+		return dirNone
 	}
-	fixed := pattern[:literalLen(pattern)]
-	if len(fixed) < len(pattern) {
-		fixed = fixed[:strings.LastIndexByte(fixed, '/')+1]
+	n := literalLen(pattern)
+	glob := pattern[n:]
+	if glob != "" {
+		n = strings.LastIndexByte(pattern[:n], '/') + 1
+		glob = pattern[n:]
 	}
-	glob := pattern[len(fixed):]
-	fixed = strings.TrimRight(fixed, "/")
-	if m.here.match(fixed, glob) {
+	fixed := strings.TrimRight(pattern[:n], "/")
+	slash := strings.LastIndexByte(fixed, '/')
+	if slash < 0 { // "~" or ""
+		return m.matchBase(m.parent(fixed).real, glob)
+	}
+	parent, child := fixed[:slash], fixed[slash+1:]
+	g := m.parent(parent)
+	found := dirNone
+	if m.here.below(g.real, child) || m.main.below(g.real, child) {
+		found = m.matchBase(g.real+"/"+child, glob)
+	}
+	if found == dirHere {
+		return found
+	}
+	if target, ok := g.link(child); ok {
+		found = max(found, m.matchBase(target, glob))
+	}
+	return found
+}
+
+func (m *dirMatcher) matchBase(base, glob string) dirMatch {
+	switch {
+	case m.here.match(base, glob):
 		return dirHere
-	}
-	real := m.real(fixed)
-	if real != fixed && m.here.match(real, glob) {
-		return dirHere
-	}
-	if m.main.dir != "" && (m.main.match(fixed, glob) || real != fixed && m.main.match(real, glob)) {
+	case m.main.match(base, glob):
 		return dirMain
 	}
 	return dirNone
 }
 
+// parent returns the group of a directory as patterns write it.
+func (m *dirMatcher) parent(dir string) *dirGroup {
+	if m.group != nil && m.latest == dir {
+		return m.group
+	}
+	g := m.groups[dir]
+	if g == nil {
+		path := dir
+		if rest, ok := strings.CutPrefix(dir, "~"); ok {
+			path = m.home + rest
+		}
+		g = &dirGroup{real: realPath(path)}
+		m.groups[dir] = g
+	}
+	m.latest, m.group = dir, g
+	return g
+}
+
+// realPath is path without symbolic links, or path itself if it does not
+// exist. The root is "".
+func realPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return strings.TrimRight(path, "/")
+}
+
+// link returns where child leads if it is a symbolic link.
+func (g *dirGroup) link(child string) (string, bool) {
+	if g.links == nil {
+		g.links, g.seen = make(map[string]string), make(map[string]bool)
+	}
+	if !g.listed && !g.seen[child] {
+		switch {
+		case len(g.seen) == fewChildren:
+			g.list()
+		}
+		if !g.listed {
+			g.seen[child] = true
+			path := g.real + "/" + child
+			if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSymlink != 0 {
+				g.links[child] = realPath(path)
+			}
+		}
+	}
+	target, ok := g.links[child]
+	return target, ok
+}
+
+// list reads the directory whole, unless it is very large.
+func (g *dirGroup) list() {
+	f, err := os.Open(g.real + "/")
+	if err != nil {
+		g.listed = os.IsNotExist(err) // then there are no children either
+		return
+	}
+	defer func() { _ = f.Close() }()
+	entries, err := f.ReadDir(manyEntries)
+	if err != nil && len(entries) == 0 || len(entries) == manyEntries {
+		return
+	}
+	for _, e := range entries {
+		if e.Type()&os.ModeSymlink != 0 {
+			g.links[e.Name()] = realPath(g.real + "/" + e.Name())
+		}
+	}
+	g.listed = true
+}
+
+// below reports whether the place is base/child or below it.
+func (p place) below(base, child string) bool {
+	if len(p.dir) <= len(base) || p.dir[len(base)] != '/' || !strings.HasPrefix(p.dir, base) {
+		return false
+	}
+	return within(p.dir[len(base)+1:], child)
+}
+
 // match reports whether base/glob covers the place.
 func (p place) match(base, glob string) bool {
-	if !within(p.dir, base) {
+	if p.dir == "" || !within(p.dir, base) {
 		return false
 	}
 	for dir := p.dir; ; dir = filepath.Dir(dir) {
-		if glob == "" {
+		switch {
+		case !within(dir, base):
+			return false
+		case glob == "":
 			if dir == base || base == "" && dir == "/" {
 				return true
 			}
-		} else if within(dir, base) && doublestar.MatchUnvalidated(glob, strings.TrimPrefix(dir[len(base):], "/")) {
+		case doublestar.MatchUnvalidated(glob, strings.TrimPrefix(dir[len(base):], "/")):
 			return true
 		}
 		if dir == p.root || dir == "/" || dir == "." {
 			return false
 		}
 	}
-}
-
-// real is path without symbolic links, or path itself if it does not exist.
-func (m *dirMatcher) real(path string) string {
-	if path == "" {
-		return ""
-	}
-	if r, ok := m.links[path]; ok {
-		return r
-	}
-	r, err := filepath.EvalSymlinks(path)
-	if err != nil || os.PathSeparator != '/' {
-		r = path
-	}
-	if m.links == nil {
-		m.links = make(map[string]string)
-	}
-	m.links[path] = r
-	return r
 }
 
 // within reports whether dir is base or below it; base is without a trailing

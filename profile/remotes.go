@@ -32,7 +32,7 @@ type Claim struct {
 // q describes. q.Explicit and q.Default say nothing about repositories.
 func CompileRemotes(q Query, rules []Rule) *Remotes {
 	c := &Remotes{hosts: make(map[string][]candidate)}
-	dirs := newDirMatcher(&q, rules)
+	dirs := newDirMatcher(&q)
 	for _, r := range rules {
 		if r.Remote == "" || !r.holdsFor(&q) {
 			continue

@@ -17,7 +17,7 @@ import (
 func Resolve(q Query, profiles []Profile, rules []Rule) (Match, error) {
 	var held []candidate
 	names := primaryNames(&q.Workspace)
-	dirs := newDirMatcher(&q, rules)
+	dirs := newDirMatcher(&q)
 	for i := range rules {
 		r := &rules[i]
 		if !r.holdsFor(&q) {
