@@ -287,8 +287,14 @@ func checkHost(host string) error {
 		return refuse("its host is longer than 253 bytes")
 	case host[0] == '-':
 		return refuse("its host starts with a dash")
-	case host[0] == '.' || strings.Contains(host, ".."):
+	case host[0] == '.' || host[len(host)-1] == '.' || strings.Contains(host, ".."):
 		return refuse("its host has an empty label")
+	case isNumber(host[strings.LastIndexByte(host, '.')+1:]):
+		// 0, 127.1 and 0x7f.1 are addresses to curl and getaddrinfo.
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is4() {
+			return refuse("its host is a number but no IPv4 address in full")
+		}
+		return nil
 	}
 	for i := range len(host) {
 		c := host[i]
@@ -297,6 +303,15 @@ func checkHost(host string) error {
 		}
 	}
 	return nil
+}
+
+// isNumber reports whether a host name's last label makes it an address
+// (url.spec.whatwg.org, ends in a number checker).
+func isNumber(label string) bool {
+	if hex, ok := strings.CutPrefix(label, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
 }
 
 // codeCommit reads the address REGION://[profile@]NAME of git-remote-codecommit,

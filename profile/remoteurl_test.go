@@ -64,6 +64,7 @@ var normalForms = []struct{ remote, normal string }{
 	{"https://me%40acme.example:p%2Fw@github.com/acme/api", "github.com/acme/api"},
 	{"https://good.example@evil.example/acme/api", "evil.example/acme/api"},
 	{"https://good.example:pw@evil.example/acme/api", "evil.example/acme/api"},
+	{"https://127.0.0.1/x", "127.0.0.1/x"},
 	{"https://git.acme.example/Team/Api", "git.acme.example/Team/Api"},
 	{"https://git.acme.example:8443/x/y.git", "git.acme.example:8443/x/y"},
 	{"https://git.acme.example/x%20y/z", "git.acme.example/x y/z"},
@@ -135,6 +136,7 @@ func TestNormalRemoteTricks(t *testing.T) {
 		"https://github.com/acme/api\nx", "https://github.com/acme/%0aapi", "https://github.com/acme/%00api", "git@git\x1bhub.com:acme/api",
 		"https://git hub.com/acme/api", "https://.github.com/acme/api", "https://github..com/acme/api",
 		"https://github.com/acme/\u202eipa", "https://gïthub.com/acme/api", "https://github.com\uff0eevil.example/acme/api", "https://github.com/\xff/api",
+		"http://0/x", "http://127.1/x", "http://0x7f000001/x", "git@2130706433:x", "ssh://127.0.0.01/x", "https://github.com../x",
 		"codecommit::eu-west-1.evil.example/://api", "codecommit::eu-west-1://a/../b", "codecommit::evil.example://api",
 		"https://github.com/" + strings.Repeat("a", maxRemote), "https://" + strings.Repeat("a", 254) + "/x",
 	} {
