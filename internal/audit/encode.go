@@ -153,11 +153,11 @@ func appendString(b []byte, s string) []byte {
 	cut := len(s) > MaxField
 	if cut {
 		s = s[:MaxField]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+		for range utf8.UTFMax - 1 { // do not leave a part of a character
+			if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n != 1 {
+				break
+			}
 			s = s[:len(s)-1]
-		}
-		if n := len(s); n > 0 && s[n-1] >= utf8.RuneSelf {
-			s = s[:n-1] // the first byte of a character that was cut
 		}
 	}
 	b = append(b, '"')

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,8 +87,26 @@ func listFiles(dir string) ([]logFile, error) {
 		return nil, fmt.Errorf("list audit: %w", err)
 	}
 	var out []logFile
+	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		if f, ok := parseName(e.Name()); ok {
+			out = append(out, f)
+			seen[f.name] = true
+		}
+	}
+	// A directory that changes while it is read may give a part and not the
+	// one that was there before it.
+	for _, f := range out {
+		for f.part > 1 {
+			f.part--
+			f.name = fileName(f.started, f.session, f.part)
+			if seen[f.name] {
+				break
+			}
+			if _, err := os.Lstat(filepath.Join(dir, f.name)); err != nil {
+				break
+			}
+			seen[f.name] = true
 			out = append(out, f)
 		}
 	}

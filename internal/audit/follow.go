@@ -156,6 +156,7 @@ func (fl *follower) file(name string) error {
 		return fmt.Errorf("follow audit: %w", err)
 	}
 	lines := newLineReader(f)
+	defer lines.close()
 	for {
 		line, err := lines.next()
 		switch {

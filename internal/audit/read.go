@@ -11,6 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -197,6 +198,7 @@ func (s *source) next(f Filter) error {
 
 func (s *source) close() {
 	if s.file != nil {
+		s.lines.close()
 		_ = s.file.Close()
 		s.file, s.lines = nil, nil
 	}
@@ -226,8 +228,21 @@ type lineReader struct {
 	rest []byte // after io.EOF: the bytes after the last line break
 }
 
+// readers keeps the buffers of line readers: a directory can hold thousands of
+// short files.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxLine) }}
+
 func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, maxLine)}
+	b := readers.Get().(*bufio.Reader)
+	b.Reset(r)
+	return &lineReader{r: b}
+}
+
+// close gives the buffer back: lines and rest are good no longer.
+func (l *lineReader) close() {
+	l.r.Reset(nil)
+	readers.Put(l.r)
+	l.r, l.rest = nil, nil
 }
 
 // next returns the next line with its line break, good until the next call. A

@@ -163,6 +163,7 @@ func (v *verifier) file(f logFile) (FileReport, error) {
 		return r, nil
 	}
 	s := scan{lines: newLineReader(in), head: head, report: &r}
+	defer s.lines.close()
 	if err := s.run(v.key, f, func(prev MAC) bool { return !chained || prev == before.last }); err != nil {
 		return r, err
 	}
