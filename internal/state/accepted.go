@@ -1,0 +1,67 @@
+package state
+
+import (
+	"context"
+	"fmt"
+)
+
+// VaultMemory is what this device remembers of one vault: the note of the last
+// one that it accepted (clock, hash, trusted signers) and that file itself,
+// still encrypted. It is a vaultfile.Memory.
+type VaultMemory struct {
+	store *Store
+	name  string
+}
+
+// VaultMemory returns the memory for the vault that this device knows by that
+// name (see Vaults). The name stands for the place: what is found there is
+// compared with what was there before.
+func (s *Store) VaultMemory(name string) (*VaultMemory, error) {
+	if err := checkVaultName(name); err != nil {
+		return nil, err
+	}
+	return &VaultMemory{s, name}, nil
+}
+
+// Lock keeps other writers of the vault on this device out.
+func (m *VaultMemory) Lock(ctx context.Context) (unlock func() error, err error) {
+	return m.store.Lock(ctx, "vault/"+m.name)
+}
+
+// Accepted returns the note of the last accepted vault, nil if there is none.
+func (m *VaultMemory) Accepted(context.Context) ([]byte, error) {
+	note, ok, err := m.store.Get("accepted/note/" + m.name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return note, nil
+}
+
+// Accept keeps a note and its vault file. The file goes first: a note without
+// its file would promise what is not there.
+func (m *VaultMemory) Accept(ctx context.Context, note, file []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := m.store.Put("accepted/file/"+m.name, file, true); err != nil {
+		return fmt.Errorf("keep accepted vault: %w", err)
+	}
+	return m.store.Put("accepted/note/"+m.name, note, true)
+}
+
+// Copy returns the last accepted vault file, nil if there is none.
+func (m *VaultMemory) Copy() ([]byte, error) {
+	b, ok, err := m.store.Get("accepted/file/" + m.name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Forget drops all of it: the next Open of the vault needs a first trust.
+func (m *VaultMemory) Forget() error {
+	if err := m.store.Delete("accepted/note/" + m.name); err != nil {
+		return err
+	}
+	return m.store.Delete("accepted/file/" + m.name)
+}

@@ -1,0 +1,46 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+)
+
+// Scope says who can read a held identity.
+type Scope string
+
+// Scopes.
+const (
+	// ScopeSession: the processes of this login session. A program that runs
+	// with a fresh session keyring cannot read it, and cannot get back in.
+	ScopeSession Scope = "session"
+	// ScopeUser: every process of this user, for there is no login session
+	// with a keyring of its own (a container, a service, su). A program that
+	// knows how can read it, whatever its session keyring is, unless it runs
+	// in a user namespace of its own (isolation hidden or locked) or after
+	// DenyKeyrings.
+	ScopeUser Scope = "user"
+)
+
+// Errors of held identities.
+var (
+	// ErrNoKeyring: the system has no keyring that kb can use.
+	ErrNoKeyring = errors.New("no kernel keyring to hold the unlocked identity in")
+	// ErrNotHeld: nothing is held for that identity file, or no longer.
+	ErrNotHeld = errors.New("identity is locked")
+)
+
+// heldName is the description under which an identity file's content is held.
+// The kernel shows it to other users, so that it tells no path.
+func heldName(identityPath string) (string, error) {
+	p, err := filepath.Abs(identityPath)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		p = real
+	}
+	sum := sha256.Sum256([]byte("kb identity v1\x00" + p))
+	return "kb:" + hex.EncodeToString(sum[:16]), nil
+}

@@ -1,0 +1,166 @@
+package state_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kb/internal/secret"
+	"kb/internal/state"
+)
+
+// The keyring tests run in children, each in the kind of session that it is
+// about: a test process must not change its own for good.
+
+const keyringRole = "KB_TEST_KEYRING_ROLE"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(keyringRole); role != "" {
+		runtime.LockOSThread() // session keyrings are a thread's
+		fmt.Print(keyringChild(role))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// keyringChild plays a role and says what it found.
+func keyringChild(role string) string {
+	path := os.Getenv("KB_TEST_KEYRING_PATH")
+	join := func() {
+		if err := state.JoinFreshSessionKeyring(); err != nil {
+			fmt.Println("skip:", err)
+			os.Exit(0)
+		}
+	}
+	read := func() string {
+		v, err := state.HeldIdentity(path)
+		if err != nil {
+			return "no: " + err.Error()
+		}
+		return "read " + v.Reveal()
+	}
+	hold := func() string {
+		scope, err := state.HoldIdentity(path, secret.New("canary"), time.Minute)
+		if errors.Is(err, state.ErrNoKeyring) {
+			fmt.Println("skip:", err)
+			os.Exit(0)
+		}
+		if err != nil {
+			return "hold failed: " + err.Error()
+		}
+		return "held for " + string(scope)
+	}
+	again := func(role string) string { return spawn(role, path) }
+	switch role {
+	case "read":
+		return read()
+	case "thief-fresh":
+		join()
+		return thief(path)
+	case "thief-denied":
+		join()
+		if err := state.DenyKeyrings(); err != nil {
+			return "deny failed: " + err.Error()
+		}
+		return thief(path) + " / exec: " + again("thief-plain")
+	case "thief-plain":
+		return thief(path)
+	case "login-session": // as pam_keyinit makes one
+		join()
+		out := hold()
+		out += "; own child " + again("read") + "; agent " + again("thief-fresh") + "; self " + read()
+		if err := state.DropIdentity(path); err != nil {
+			out += "; drop failed: " + err.Error()
+		}
+		return out + "; dropped " + read()
+	case "no-session":
+		out := hold()
+		out += "; own child " + again("read") + "; agent " + again("thief-fresh") + "; denied " + again("thief-denied")
+		if err := state.DropIdentity(path); err != nil {
+			out += "; drop failed: " + err.Error()
+		}
+		return out + "; dropped " + read()
+	}
+	return "unknown role"
+}
+
+// thief tries every way to the key that keyrings(7) has for the same user.
+func thief(path string) string {
+	if v, err := state.HeldIdentity(path); err == nil {
+		return "stole " + v.Reveal()
+	}
+	// By number, from what the kernel lists, by linking each thing listed.
+	var ids []int
+	if b, err := os.ReadFile("/proc/keys"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			var id int
+			if _, err := fmt.Sscanf(line, "%x", &id); err == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	ids = append(ids, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_USER_SESSION_KEYRING)
+	for _, id := range ids {
+		_, _ = unix.KeyctlInt(unix.KEYCTL_LINK, id, unix.KEY_SPEC_SESSION_KEYRING, 0, 0)
+		_ = unix.KeyctlSetperm(id, 0x3f3f0000)
+		buf := make([]byte, 4096)
+		if n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, buf, 0); err == nil && strings.Contains(string(buf[:min(n, 4096)]), "canary") {
+			return "stole by number"
+		}
+	}
+	if v, err := state.HeldIdentity(path); err == nil {
+		return "stole " + v.Reveal()
+	}
+	return "got nothing"
+}
+
+func spawn(role, path string) string {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), keyringRole+"="+role, "KB_TEST_KEYRING_PATH="+path)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("failed: %v: %s", err, out)
+	}
+	return string(out)
+}
+
+func run(t *testing.T, role string) string {
+	t.Helper()
+	out := spawn(role, filepath.Join(t.TempDir(), "identity.age"))
+	if strings.Contains(out, "skip:") {
+		t.Skip(out)
+	}
+	return out
+}
+
+// Where the login made a session keyring, a child with a fresh one cannot get
+// at the identity, and another process of the login can (the control).
+func TestHeldIdentityIsOutOfReachOfAFreshSession(t *testing.T) {
+	const want = "held for session; own child read canary; agent got nothing; self read canary; dropped no: identity is locked"
+	if got := run(t, "login-session"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Where it made none, the user keyring has it. A fresh session keyring alone
+// does not keep an agent from that, which is the control for the thief, and
+// what ScopeUser says; a filter does.
+func TestUserKeyringNeedsTheFilter(t *testing.T) {
+	s, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	us, err2 := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_SESSION_KEYRING, false)
+	if err != nil || err2 != nil || s != us {
+		t.Skip("this login has a session keyring of its own, or the kernel refuses keyctl")
+	}
+	const want = "held for user; own child read canary; agent stole canary; denied got nothing / exec: got nothing; dropped no: identity is locked"
+	if got := run(t, "no-session"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
