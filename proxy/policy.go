@@ -76,13 +76,14 @@ type Field struct {
 // Injection is what goes on one request in place of what the client sent. The
 // zero Injection lets the request pass with no credential.
 type Injection struct {
-	Pool   string        // upstream connections are shared only within one pool: the profile's name
-	Delete []string      // header fields to drop, canonical names, besides those that are set
-	Header []Field       // replace every client copy
-	Query  []Field       // replace every parameter of that name
-	Cookie []Field       // replace every cookie of that name
-	Path   string        // the normalised path that was judged, to be forwarded; "" forwards RequestInfo.Path
-	Done   func(Outcome) // told once, when the exchange has ended; nil means nobody asks
+	Pool        string        // upstream connections are shared only within one pool: the profile's name
+	Delete      []string      // header fields to drop, canonical names, besides those that are set
+	Header      []Field       // replace every client copy
+	Query       []Field       // replace every parameter of that name
+	DeleteQuery []string      // query parameters of the client to drop, besides those that are set
+	Cookie      []Field       // replace every cookie of that name
+	Path        string        // the normalised path that was judged, to be forwarded; "" forwards RequestInfo.Path
+	Done        func(Outcome) // told once, when the exchange has ended; nil means nobody asks
 }
 
 // Outcome is how an exchange or a tunnel ended.
