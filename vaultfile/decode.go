@@ -13,12 +13,27 @@ import (
 // remembers whether any was of another type than the schema says.
 type decoder struct {
 	scanner
-	bad bool
+	bad  bool
+	seen map[string]string
 }
+
+func newDecoder() *decoder { return &decoder{seen: map[string]string{}} }
 
 func (d *decoder) at(raw []byte) *decoder {
 	d.b, d.i, d.err = raw, 0, nil
 	return d
+}
+
+// word is text that recurs.
+func (d *decoder) word(to *string) bool {
+	raw, escaped, ok := d.str()
+	if escaped {
+		raw = []byte(unescape(raw))
+	}
+	if *to = intern(d.seen, raw); !ok || len(raw) == 0 {
+		d.bad = true
+	}
+	return ok
 }
 
 func (d *decoder) text(to *string) bool {
@@ -80,7 +95,7 @@ func (d *decoder) texts(to *[]string) bool {
 func decodeMap[V any](d *decoder, to *map[string]V, make1 func(string) V) bool {
 	*to = map[string]V{}
 	ok := d.object(func(k []byte) bool {
-		key := string(k)
+		key := intern(d.seen, k)
 		v, ok := d.scanner.text()
 		if !validKey(key) {
 			d.bad = true
@@ -97,7 +112,7 @@ func decodeMap[V any](d *decoder, to *map[string]V, make1 func(string) V) bool {
 // members reads an object of the format's own, all of whose members are known
 // or carried along.
 func (d *decoder) members(member func(name string) bool) bool {
-	ok := d.object(func(k []byte) bool { return member(string(k)) })
+	ok := d.object(func(k []byte) bool { return member(intern(d.seen, k)) })
 	if !ok {
 		d.bad = true
 	}
@@ -107,7 +122,7 @@ func (d *decoder) members(member func(name string) bool) bool {
 // decode reads every live record.
 func decode(records []record) (*Contents, error) {
 	c := &Contents{}
-	d := &decoder{}
+	d := newDecoder()
 	for i := range records {
 		r := &records[i]
 		if r.deleted {
@@ -121,13 +136,9 @@ func decode(records []record) (*Contents, error) {
 		case "rule":
 			c.Rules = append(c.Rules, d.rule(r, key))
 		case "login":
-			parts := strings.Split(key, "/")
-			ok = len(parts) == 2 || len(parts) == 3
-			for _, p := range parts {
-				ok = ok && validKey(p)
-			}
-			if ok {
-				c.Logins = append(c.Logins, d.login(r, parts))
+			var l Login
+			if l, ok = d.login(r, key); ok {
+				c.Logins = append(c.Logins, l)
 			}
 		case "provider":
 			c.Providers = append(c.Providers, d.provider(r, key))
@@ -213,10 +224,13 @@ func (d *decoder) unknownIn() bool {
 	return false
 }
 
-func (d *decoder) login(r *record, parts []string) Login {
-	l := Login{ID: r.id, Profile: parts[0], Provider: parts[1]}
-	if len(parts) == 3 {
-		l.As = parts[2]
+func (d *decoder) login(r *record, key string) (Login, bool) {
+	l := Login{ID: r.id}
+	var named bool
+	l.Profile, key, _ = strings.Cut(key, "/")
+	l.Provider, l.As, named = strings.Cut(key, "/")
+	if !validKey(l.Profile) || !validKey(l.Provider) || named && !validKey(l.As) {
+		return l, false
 	}
 	if raw := r.field("created"); raw != nil {
 		d.at(raw).time(&l.Created)
@@ -230,7 +244,7 @@ func (d *decoder) login(r *record, parts []string) Login {
 		case "expires":
 			return d.time(&l.Expires)
 		case "method":
-			return d.text(&l.Method)
+			return d.word(&l.Method)
 		case "refs":
 			return decodeMap(d, &l.Refs, same)
 		case "secrets":
@@ -238,7 +252,7 @@ func (d *decoder) login(r *record, parts []string) Login {
 		}
 		return d.unknownIn()
 	})
-	return l
+	return l, true
 }
 
 func (d *decoder) provider(r *record, name string) Provider {

@@ -30,8 +30,7 @@ func (tx *Tx) PutDevice(d Device) error {
 		if tx.p.records[i].deleted {
 			return invalid("device", d.ID, "a removed device never comes back under its id")
 		}
-		var dec decoder
-		was := dec.device(&tx.p.records[i], d.ID)
+		was := newDecoder().device(&tx.p.records[i], d.ID)
 		if was.Recipient != d.Recipient || !bytes.Equal(was.SignKey, d.SignKey) || was.Kind != d.Kind {
 			return invalid("device", d.ID, "keys of a device do not change")
 		}
@@ -70,8 +69,7 @@ func (tx *Tx) DeleteDevice(id string) error {
 		if r.typ != "device" || r.deleted {
 			continue
 		}
-		var dec decoder
-		d := dec.device(r, r.id[len("device/"):])
+		d := newDecoder().device(r, r.id[len("device/"):])
 		if d.AddedBy == id {
 			tx.id.vouch(tx.p.vaultID, &d)
 			tx.put("device", d.ID, encodeDevice(&d))

@@ -124,14 +124,13 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
 	}
 	p.clock[tx.id.id] = uint64(count)
-	p.signer, p.sig = tx.id.id, nil
+	p.signer = tx.id.id
 	slices.SortFunc(p.records, func(a, b record) int { return strings.Compare(a.id, b.id) })
-	p.sig = ed25519.Sign(tx.id.sign, append([]byte(vaultSigPrefix), p.encode()...))
-	plain := p.encode()
+	plain := p.encode(func(digest [32]byte) []byte { return ed25519.Sign(tx.id.sign, sigMessage(digest)) })
 
 	// Read it back as everyone else will: what is written is a vault, or
 	// nothing is written.
-	fresh, signed, err := parsePayload(plain)
+	fresh, digest, err := parsePayload(plain)
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
@@ -139,7 +138,8 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	trusted, gone, err := fresh.verify(c, signed, acc.Trusted, acc.Removed)
+	sum := digest()
+	trusted, gone, err := fresh.verify(c, sum, acc.Trusted, acc.Removed)
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
@@ -157,10 +157,11 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	if err := atomicfile.Write(target, raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	f := &File{path: target, payload: fresh, contents: c, acc: &accepted{
+	f := &File{path: target, payload: fresh, acc: &accepted{
 		VaultID: fresh.vaultID, Clock: fresh.clock.Clone(), Counter: uint64(count),
-		File: sha256.Sum256(raw), Payload: sha256.Sum256(plain), Trusted: trusted, Removed: gone,
+		File: sha256.Sum256(raw), Payload: sum, Trusted: trusted, Removed: gone,
 	}}
+	f.contents.Store(c)
 	if f.stat, err = os.Stat(target); err != nil {
 		return nil, err
 	}

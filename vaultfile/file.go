@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"kb/internal/atomicfile"
@@ -25,7 +26,7 @@ type File struct {
 	path     string // of the file itself, links followed
 	stat     fs.FileInfo
 	payload  *payload
-	contents *Contents
+	contents atomic.Pointer[Contents] // what checking decoded, until someone takes it
 	acc      *accepted
 }
 
@@ -63,34 +64,19 @@ func sameFile(a, b fs.FileInfo) bool {
 }
 
 // Contents returns the vault's records, decoded. Each call makes a copy.
-func (f *File) Contents() Contents { return f.contents.clone() }
+func (f *File) Contents() Contents {
+	if c := f.contents.Swap(nil); c != nil {
+		return *c
+	}
+	c, err := decode(f.payload.records)
+	if err != nil {
+		panic(err) // the same records were decoded before, and nothing changed them
+	}
+	return *c
+}
 
 // Format shows the vault's id and none of its content.
 func (f *File) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "vault %s", f.payload.vaultID) }
-
-func (c *Contents) clone() Contents {
-	d := Contents{
-		Profiles: slices.Clone(c.Profiles), Rules: slices.Clone(c.Rules), Logins: slices.Clone(c.Logins),
-		Providers: slices.Clone(c.Providers), Clients: slices.Clone(c.Clients), Policies: slices.Clone(c.Policies),
-		Devices: slices.Clone(c.Devices), Settings: slices.Clone(c.Settings),
-	}
-	for i := range d.Profiles {
-		d.Profiles[i].Also = slices.Clone(d.Profiles[i].Also)
-		d.Profiles[i].Expect = maps.Clone(d.Profiles[i].Expect)
-	}
-	for i := range d.Logins {
-		d.Logins[i].Secrets = maps.Clone(d.Logins[i].Secrets)
-		d.Logins[i].Refs = maps.Clone(d.Logins[i].Refs)
-	}
-	for i := range d.Policies {
-		d.Policies[i].Methods = slices.Clone(d.Policies[i].Methods)
-	}
-	for i := range d.Devices {
-		d.Devices[i].SignKey = slices.Clone(d.Devices[i].SignKey)
-		d.Devices[i].Signature = slices.Clone(d.Devices[i].Signature)
-	}
-	return d
-}
 
 // Login returns the login of a profile at a provider; as is empty for the
 // default one.
@@ -321,7 +307,7 @@ func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, signed, err := parsePayload(plain)
+	p, digest, err := parsePayload(plain)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +319,12 @@ func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{payload: p, contents: c, acc: acc}
+	f := &File{payload: p, acc: acc}
+	f.contents.Store(c)
+	file := sha256.Sum256(raw)
+	if acc != nil && !foreign && acc.File == file {
+		return f, nil // these very bytes were verified when they were accepted
+	}
 	var roots map[string][]byte
 	var removed map[string]bool
 	switch {
@@ -351,27 +342,24 @@ func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
 	default:
 		return nil, ErrNoTrust
 	}
-	trusted, gone, err := p.verify(c, signed, roots, removed)
+	sum := digest()
+	trusted, gone, err := p.verify(c, sum, roots, removed)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(raw)
 	if acc != nil && !foreign {
-		if acc.File == sum {
-			return f, nil
-		}
 		order := p.clock.Compare(acc.Clock)
 		switch {
 		case force:
 		case order == Before:
 			return nil, ErrRollback
-		case order == Apart, order == Equal && acc.Payload != sha256.Sum256(plain):
+		case order == Apart, order == Equal && acc.Payload != sum:
 			return nil, ErrForked
 		}
 	}
 	f.acc = &accepted{
 		VaultID: p.vaultID, Clock: p.clock.Clone(), Counter: p.clock[id.id],
-		File: sum, Payload: sha256.Sum256(plain), Trusted: trusted, Removed: gone,
+		File: file, Payload: sum, Trusted: trusted, Removed: gone,
 	}
 	if acc != nil && !foreign {
 		f.acc.Counter = max(f.acc.Counter, acc.Counter)

@@ -30,7 +30,7 @@ type accepted struct {
 	Clock   Clock
 	Counter uint64            // highest count that this device ever wrote; never given out twice
 	File    [32]byte          // SHA-256 of the file
-	Payload [32]byte          // SHA-256 of the payload
+	Payload [32]byte          // SHA-256 of the payload without its signature
 	Trusted map[string][]byte // device id -> Ed25519 public key
 	Removed map[string]bool   // device ids that were removed; never trusted again
 }

@@ -2,10 +2,12 @@ package vaultfile
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +28,11 @@ const (
 // else that the same key signs.
 const vaultSigPrefix = "kb vault v1\n"
 
+// sigMessage is what a vault's signature is over: the prefix and the SHA-256
+// of the payload without its signature. A digest, because Ed25519 goes over
+// its message with SHA-512, twice to sign, and a vault may have megabytes.
+func sigMessage(digest [32]byte) []byte { return append([]byte(vaultSigPrefix), digest[:]...) }
+
 // payload is a decrypted vault.
 type payload struct {
 	clock   Clock
@@ -34,6 +41,22 @@ type payload struct {
 	sig     []byte   // Ed25519, 64 bytes
 	signer  string   // device id
 	vaultID string
+
+	slab []field           // what the records' fields are cut from
+	seen map[string]string // strings that recur, by their bytes
+}
+
+// intern returns the string of b, the same for equal b. It is for what a vault
+// repeats: field names, devices, types.
+func intern(seen map[string]string, b []byte) string {
+	if s, ok := seen[string(b)]; ok { // does not allocate
+		return s
+	}
+	s := string(b)
+	if len(seen) < 4096 {
+		seen[s] = s
+	}
+	return s
 }
 
 // isVaultID and isDeviceID: lower-case hexadecimal of 16 and 8 random bytes.
@@ -44,9 +67,9 @@ func isHex(s string, n int) bool {
 	return len(s) == n && strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
 }
 
-// encode writes the payload; without its signature if sig is nil.
-func (p *payload) encode() []byte {
-	n := 512 + 64*len(p.clock)
+// encode writes the payload, signed by sign over the digest that it is given.
+func (p *payload) encode(sign func(digest [32]byte) []byte) []byte {
+	n := 512 + 64*len(p.clock) + len(p.name)
 	for i := range p.records {
 		n += 192 + 64*len(p.records[i].stamps)
 		for _, f := range p.records[i].fields {
@@ -67,20 +90,20 @@ func (p *payload) encode() []byte {
 		b = p.records[i].appendJSON(b)
 	}
 	b = append(b, ']')
-	if p.sig != nil {
-		b = append(b, `,"sig":"`...)
-		b = base64.StdEncoding.AppendEncode(b, p.sig)
-		b = append(b, '"')
-	}
+	at := len(b)
 	b = appendString(append(b, `,"signer":`...), p.signer)
 	b = appendString(append(b, `,"vault_id":`...), p.vaultID)
-	return append(b, '}')
+	b = append(b, '}')
+	p.sig = sign(sha256.Sum256(b))
+	sig := base64.StdEncoding.AppendEncode([]byte(`,"sig":"`), p.sig)
+	return slices.Insert(b, at, append(sig, '"')...)
 }
 
-// parsePayload reads a payload and the message that its signature is over.
-// Record values are bounded by, and keep alive, b.
-func parsePayload(b []byte) (p *payload, signed []byte, err error) {
-	p = &payload{}
+// parsePayload reads a payload. Record values keep b alive. digest computes the
+// SHA-256 of the payload without its signature, which also tells whether two
+// payloads are equal.
+func parsePayload(b []byte) (p *payload, digest func() [32]byte, err error) {
+	p = &payload{seen: map[string]string{}}
 	s := &scanner{b: b}
 	sigAt, sigEnd, ok := p.scan(s)
 	if !ok {
@@ -96,9 +119,13 @@ func parsePayload(b []byte) (p *payload, signed []byte, err error) {
 		}
 		return nil, nil, s.err
 	}
-	signed = make([]byte, 0, len(vaultSigPrefix)+len(b))
-	signed = append(append(append(signed, vaultSigPrefix...), b[:sigAt]...), b[sigEnd:]...)
-	return p, signed, nil
+	return p, func() (d [32]byte) {
+		h := sha256.New()
+		h.Write(b[:sigAt])
+		h.Write(b[sigEnd:])
+		h.Sum(d[:0])
+		return d
+	}, nil
 }
 
 // newerFormat looks only for the number of the format, in whatever else a
@@ -233,7 +260,7 @@ func (p *payload) scanRecord(s *scanner) bool {
 	if r.typ, ok = p.scanType(s); !ok || !s.lit(`,"value":`) {
 		return false
 	}
-	if !r.scanFields(s) || !s.lit("}") {
+	if !p.scanFields(s, &r) || !s.lit("}") {
 		return false
 	}
 	if what := r.check(); what != "" {
@@ -244,17 +271,12 @@ func (p *payload) scanRecord(s *scanner) bool {
 	return true
 }
 
-// scanDevice takes a device id. Most are the same few: the clock's own string
-// is reused for those it names.
 func (p *payload) scanDevice(s *scanner) (string, bool) {
 	raw, escaped, ok := s.str()
 	if !ok {
 		return "", false
 	}
-	if n := len(p.records); n > 0 && string(raw) == p.records[n-1].stamp.device {
-		return p.records[n-1].stamp.device, true
-	}
-	id := string(raw)
+	id := intern(p.seen, raw)
 	if escaped || !isDeviceID(id) {
 		return "", s.fail(ErrMalformed, "device id that is not 16 hexadecimal digits")
 	}
@@ -266,14 +288,11 @@ func (p *payload) scanType(s *scanner) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if n := len(p.records); n > 0 && string(raw) == p.records[n-1].typ {
-		return p.records[n-1].typ, true
-	}
-	typ := string(raw)
-	if escaped || !isWord(typ) {
+	typ := intern(p.seen, raw)
+	switch {
+	case escaped || !isWord(typ):
 		return "", s.fail(ErrMalformed, "record type that is no word")
-	}
-	if !knownType(typ) {
+	case !knownType(typ):
 		return "", s.fail(&NewerVersionError{Feature: "record type " + typ}, "unknown record type")
 	}
 	return typ, true
@@ -311,10 +330,10 @@ func (p *payload) scanStamps(s *scanner, r *record) bool {
 	return true
 }
 
-func (r *record) scanFields(s *scanner) bool {
-	r.fields = make([]field, 0, 4)
-	return s.object(func(key []byte) bool {
-		name := string(key)
+func (p *payload) scanFields(s *scanner, r *record) bool {
+	start := len(p.slab)
+	ok := s.object(func(key []byte) bool {
+		name := intern(p.seen, key)
 		at := s.i
 		raw, ok := s.skip(0)
 		if !ok {
@@ -328,9 +347,11 @@ func (r *record) scanFields(s *scanner) bool {
 			s.i = at
 			return s.fail(&NewerVersionError{Feature: "field " + name + " of a " + r.typ}, "unknown field that must be understood")
 		}
-		r.fields = append(r.fields, field{name, raw})
+		p.slab = append(p.slab, field{name, raw})
 		return true
 	})
+	r.fields = slices.Clip(p.slab[start:])
+	return ok
 }
 
 // check returns what is wrong with a record as a whole, or "".

@@ -77,7 +77,7 @@ func signers(vaultID string, devices []Device, roots map[string][]byte, removed 
 
 // verify checks a vault's signature and chain against what is remembered, and
 // returns what to remember of its devices.
-func (p *payload) verify(c *Contents, signed []byte, roots map[string][]byte, removed map[string]bool) (trusted map[string][]byte, gone map[string]bool, err error) {
+func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, removed map[string]bool) (trusted map[string][]byte, gone map[string]bool, err error) {
 	if removed[p.signer] {
 		return nil, nil, ErrRemovedSigner
 	}
@@ -110,7 +110,7 @@ func (p *payload) verify(c *Contents, signed []byte, roots map[string][]byte, re
 		return nil, nil, ErrRemovedSigner
 	case key == nil || !live[p.signer]:
 		return nil, nil, fmt.Errorf("signer %q: %w", p.signer, ErrUnknownSigner)
-	case !ed25519.Verify(key, signed, p.sig):
+	case !ed25519.Verify(key, sigMessage(digest), p.sig):
 		return nil, nil, ErrBadSignature
 	}
 	trusted = map[string][]byte{}
