@@ -171,8 +171,10 @@ func TestAttackOnTheLog(t *testing.T) {
 			l := linesOf(t, w.parts[0])
 			writeLines(t, w.parts[0], l[:len(l)-2]...)
 		}, func(w world) string { return w.parts[0] }, audit.Cut, 0},
-		{"remove the second of two parts", func(t *testing.T, w world) { remove(t, w.parts[1]) },
-			func(w world) string { return w.parts[1] }, audit.Missing, 1},
+		{
+			"remove the second of two parts", func(t *testing.T, w world) { remove(t, w.parts[1]) },
+			func(w world) string { return w.parts[1] }, audit.Missing, 1,
+		},
 		{"edit the successor's link", func(t *testing.T, w world) {
 			l := linesOf(t, w.parts[1])
 			l[0] = bytes.Replace(l[0], []byte(`"prev":"`), []byte(`"prev":"A`), 1)

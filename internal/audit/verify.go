@@ -117,7 +117,7 @@ type verifier struct {
 	before struct {
 		file logFile
 		last MAC
-		ok   bool // whole, and open for a successor
+		ok   bool // whole
 		seen bool
 	}
 }
@@ -158,6 +158,8 @@ func (v *verifier) file(f logFile) (FileReport, error) {
 	}
 	chained := before.seen && before.file.session == f.session &&
 		before.file.started.Equal(f.started) && before.file.part == f.part-1
+	// A successor that was not sealed yet is known by its link, which nobody
+	// can make without the key.
 	if !listed && !(chained && before.ok) {
 		r.Status, r.Line, r.Reason = Unlisted, 1, "the index does not know this file"
 		return r, nil
@@ -168,7 +170,7 @@ func (v *verifier) file(f logFile) (FileReport, error) {
 		return r, err
 	}
 	v.before.file, v.before.seen = f, true
-	v.before.ok = r.Status == Intact && !(listed && head.Closed)
+	v.before.ok = r.Status == Intact
 	if s.chain != nil {
 		v.before.last = s.chain.last
 	}
