@@ -26,7 +26,8 @@ const (
 // settings of one key, the last one wins.
 type setting struct {
 	section string // lower case
-	name    string // subsection, case kept; "" for none
+	name    string // subsection, case kept
+	named   bool   // there is a subsection; its name may still be empty
 	key     string // lower case
 	value   string
 	local   bool // from the repository, not from the user or the system
@@ -117,7 +118,7 @@ func parseConfig(out []byte) (settings []setting, local bool) {
 		}
 		s.section, s.key = key[:first], key[last+1:]
 		if last > first {
-			s.name = key[first+1 : last]
+			s.name, s.named = key[first+1:last], true
 		}
 		settings = append(settings, s)
 	}

@@ -83,16 +83,16 @@ func (f configFile) read() (settings []setting, err error) {
 	}
 	for _, s := range parsed.Sections {
 		section := strings.ToLower(s.Name)
-		add := func(name string, options config.Options) {
+		add := func(name string, named bool, options config.Options) {
 			for _, o := range options {
 				settings = append(settings, setting{
-					section: section, name: name, key: strings.ToLower(o.Key), value: o.Value, local: f.local,
+					section: section, name: name, named: named, key: strings.ToLower(o.Key), value: o.Value, local: f.local,
 				})
 			}
 		}
-		add("", s.Options)
+		add("", false, s.Options)
 		for _, sub := range s.Subsections {
-			add(sub.Name, sub.Options)
+			add(sub.Name, true, sub.Options)
 		}
 	}
 	return settings, nil

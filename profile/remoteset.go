@@ -76,10 +76,11 @@ func readConfiguration(settings []setting) *configuration {
 				b.pushRemote = s.value
 			}
 		case "url":
-			switch s.key {
-			case "insteadof":
+			switch {
+			case !s.named:
+			case s.key == "insteadof":
 				c.rewrites = addRewrite(c.rewrites, s.name, s.value)
-			case "pushinsteadof":
+			case s.key == "pushinsteadof":
 				c.pushes = addRewrite(c.pushes, s.name, s.value)
 			}
 		case "core":
@@ -167,6 +168,14 @@ func (c *configuration) remote(name string) *remoteSettings {
 // one of the urls, and then only those that it matches.
 func (c *configuration) resolveURLs(r *remoteSettings) []URL {
 	urls := make([]URL, 0, len(r.urls)+len(r.pushURLs))
+	apply := func(u string, rules []rewrite) (string, bool) {
+		to, ok := alias(u, rules)
+		if user := userinfo(u); user != "" && strings.Contains(stripCredentials(to), user) {
+			// A rule for "https:" makes a password part of the path.
+			return strings.ReplaceAll(to, user, secret.Redacted), ok
+		}
+		return to, ok
+	}
 	onlyRewritten := false
 	for _, u := range r.urls {
 		_, ok := alias(u, c.pushes)
@@ -174,12 +183,12 @@ func (c *configuration) resolveURLs(r *remoteSettings) []URL {
 	}
 	for i, u := range r.urls {
 		out := configuredURL(u)
-		fetch, _ := alias(u, c.rewrites)
+		fetch, _ := apply(u, c.rewrites)
 		if i == 0 { // git fetches from the first, and pushes to all
 			out.Fetch = fetch
 		}
 		if len(r.pushURLs) == 0 {
-			if push, ok := alias(u, c.pushes); ok {
+			if push, ok := apply(u, c.pushes); ok {
 				out.Push = push
 			} else if !onlyRewritten {
 				out.Push = fetch
@@ -188,7 +197,7 @@ func (c *configuration) resolveURLs(r *remoteSettings) []URL {
 		urls = append(urls, out)
 	}
 	for _, u := range r.pushURLs {
-		push, _ := alias(u, c.rewrites)
+		push, _ := apply(u, c.rewrites)
 		out := configuredURL(u)
 		out.Push = push
 		urls = append(urls, out)

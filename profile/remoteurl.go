@@ -520,3 +520,18 @@ func stripCredentials(remote string) string {
 	}
 	return scheme + "://" + host + rest[end:]
 }
+
+// userinfo is the part of a URL before the host that may hold credentials, as
+// written, if it holds more than the name of an ssh user.
+func userinfo(remote string) string {
+	scheme, rest, ok := cutScheme(remote)
+	if !ok {
+		return ""
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	user, _, _ := cutLast(authority, "@")
+	if strings.Contains(strings.ToLower(scheme), "ssh") && !strings.Contains(user, ":") {
+		return ""
+	}
+	return user
+}
