@@ -60,12 +60,7 @@ func noPackageDoc(files []*source) (complaints []string) {
 		if strings.HasSuffix(s.path, "_test.go") {
 			continue
 		}
-		want := "Package " + s.file.Name.Name + " "
-		if s.file.Name.Name == "main" {
-			want = "Command "
-		}
-		documented[s.folder()] = documented[s.folder()] || s.file.Doc != nil && strings.HasPrefix(
-			strings.ReplaceAll(s.file.Doc.Text(), "\n", " "), want)
+		documented[s.folder()] = documented[s.folder()] || s.file.Doc != nil && names(s, s.file.Doc.Text())
 	}
 	for folder, ok := range documented {
 		if !ok {
@@ -74,6 +69,20 @@ func noPackageDoc(files []*source) (complaints []string) {
 	}
 	slices.Sort(complaints)
 	return complaints
+}
+
+// names reports whether a package comment begins as go.dev/doc/comment has it:
+// "Package profile ...", and for a command "Command kb ..." or "Gen ...".
+func names(s *source, doc string) bool {
+	words := strings.Fields(doc)
+	if len(words) < 3 {
+		return false
+	}
+	if s.file.Name.Name != "main" {
+		return words[0] == "Package" && words[1] == s.file.Name.Name
+	}
+	name := filepath.Base(s.folder())
+	return words[0] == "Command" && words[1] == name || strings.EqualFold(words[0], name)
 }
 
 // endings finds what ends the process, other than a panic, outside main.
@@ -112,6 +121,23 @@ func TestEachDependencyIsExplained(t *testing.T) {
 	}
 	for _, why := range unexplained(directModules(t), string(doc)) {
 		t.Error(why)
+	}
+}
+
+// TestTheMapIsWhole wants each package of kb in docs/architecture.md.
+func TestTheMapIsWhole(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root(t), "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range listPackages(t, "linux") {
+		path := strings.TrimPrefix(p.ImportPath, "kb/")
+		if name, _, ok := roomOf(floors, path); ok {
+			path = name
+		}
+		if !bytes.Contains(doc, []byte("`"+path+"`")) {
+			t.Errorf("docs/architecture.md has no word on `%s`", path)
+		}
 	}
 }
 

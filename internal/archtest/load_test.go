@@ -106,10 +106,10 @@ type source struct {
 // folder is where the file is.
 func (s *source) folder() string { return filepath.ToSlash(filepath.Dir(s.path)) }
 
-// test reports whether the file is never installed: a _test.go file or one of
-// a room for tests.
+// test reports whether the file is never installed: a _test.go file, one of a
+// room for tests, or of a generator, which is a command other than kb.
 func (s *source) test() bool {
-	if strings.HasSuffix(s.path, "_test.go") {
+	if strings.HasSuffix(s.path, "_test.go") || s.file.Name.Name == "main" && s.folder() != "cmd/kb" {
 		return true
 	}
 	_, r, ok := roomOf(floors, s.folder())

@@ -14,10 +14,18 @@ import (
 var revealers = map[string]string{
 	"internal/secret/secret.go": "the type itself: comparison and the check for line breaks",
 
+	"cmd/kb/vault.go":                "the file that kb device add-ci makes, where the user asked for it",
+	"internal/broker/device.go":      "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go": "the session's proxy token goes into the child's environment",
-	"providers/template.go":          "a credential is put into the shape its provider wants",
-	"vaultfile/identity.go":          "a passphrase goes to age's scrypt; the device's own keys go into its identity file",
-	"vaultfile/schema.go":            "logins go into the payload that age encrypts",
+	"internal/broker/login.go":       "the provider's identity endpoint is asked with the login itself",
+	"internal/state/unlock_linux.go": "kb unlock: the identity goes into the kernel's keyring",
+	"providers/field.go":             "a typed credential is compared with the provider's pattern, which only warns",
+	"providers/template.go":          "a credential is put into the shape that its provider wants",
+	"proxy/inject.go":                "the credential goes on the request: the one place where it leaves",
+	"proxy/server.go":                "a session token is refused if it is too short; compared elsewhere with Equal",
+	"vaultfile/edit.go":              "logins and clients are checked for what JSON cannot carry",
+	"vaultfile/identity.go":          "a passphrase goes to age's scrypt; the identity is wrapped by it",
+	"vaultfile/schema.go":            "logins and clients go into the payload that age encrypts",
 }
 
 // TestWhoRevealsSecrets fails when a file takes the bytes out of a
