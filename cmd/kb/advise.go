@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/internal/state"
+	"kb/internal/supervisor"
+	"kb/profile"
+	"kb/providers"
+	"kb/vaultfile"
+)
+
+// advise adds to an error what a person should do about it, and the exit code.
+// Errors that have advice already keep it.
+func advise(err error) error {
+	var already *hint.Error
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	var (
+		ambiguous *profile.AmbiguousError
+		unknown   *profile.UnknownProfileError
+		named     *broker.UnknownProfileError
+		pin       *broker.PinError
+		rejected  *broker.RejectedError
+		account   *broker.WrongAccountError
+		newer     *vaultfile.NewerVersionError
+		start     *supervisor.StartError
+		insecure  *state.InsecureDirError
+	)
+	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
+	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
+	switch {
+	case errors.Is(err, broker.ErrNoHome):
+		return failure("set HOME to your home directory")
+	case errors.Is(err, broker.ErrNoIdentity), errors.Is(err, broker.ErrNoVault):
+		return human("run kb init, or kb demo to see what kb does")
+	case errors.Is(err, broker.ErrIdentity):
+		return failure("run kb init without --passphrase to add a vault with the identity there is")
+	case errors.Is(err, broker.ErrLocked):
+		return human("run kb unlock")
+	case errors.Is(err, broker.ErrDeclined):
+		return hint.Exit(hint.Cancelled, err, "name another profile with -p NAME")
+	case errors.Is(err, profile.ErrNoMatch):
+		return human("run kb rule add PROFILE --remote or --dir …, or name one with -p NAME; kb which shows what was looked at")
+	case errors.As(err, &ambiguous):
+		return human(settleTie(ambiguous))
+	case errors.As(err, &unknown):
+		fix := "run kb profile ls, or kb profile add " + unknown.Name
+		if unknown.Rule != nil {
+			fix += "; the rule goes with kb rule rm " + unknown.Rule.ID
+		}
+		return human(fix)
+	case errors.As(err, &named):
+		return hint.Exit(hint.Human, err, "run kb profile ls, or kb profile add "+named.Name)
+	case errors.As(err, &pin):
+		return human("if that is meant, run kb exec --accept-pin …, or name the profile with -p NAME")
+	case errors.As(err, &rejected):
+		return failure("check the key and that it has not expired; --no-verify keeps it without asking")
+	case errors.As(err, &account):
+		return hint.Exit(hint.Refused, err, fmt.Sprintf("log in with the right account, or run kb profile set %s --expect %s=ACCOUNT", account.Profile, account.Provider))
+	case errors.As(err, &start):
+		return hint.Exit(start.Code, err, "check the command's name and PATH")
+	case errors.As(err, &insecure):
+		return failure("run chmod 700 on that folder, and see who could write there")
+	case errors.Is(err, providers.ErrUnknown):
+		return failure("run kb provider ls")
+	case errors.Is(err, providers.ErrNeedsBase):
+		return hint.Exit(hint.Usage, err, "add --url https://HOST, the address of your own server")
+	case errors.Is(err, state.ErrNoKeyring):
+		return failure("this system has no keyring for kb unlock; use an identity without a passphrase, or KB_IDENTITY_FILE")
+	case errors.Is(err, state.ErrForeignStore), errors.Is(err, state.ErrTampered):
+		return failure("the state folder is not this identity's: restore identity.txt, or move the state folder away and run kb init")
+	case errors.As(err, &newer):
+		return failure("install a newer kb; nothing was written")
+	}
+	return adviseVault(err)
+}
+
+// adviseVault knows the ways in which a vault can be wrong.
+func adviseVault(err error) error {
+	for _, known := range []struct {
+		err error
+		fix string
+	}{
+		{vaultfile.ErrWrongKey, "open it on a device that can, and add this one there (kb device add-ci for a job)"},
+		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
+		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age): merging is not there yet"},
+		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH"},
+		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
+		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
+		{vaultfile.ErrBadSignature, "put a version back that a device of yours saved (git log -- vault.age)"},
+		{vaultfile.ErrUntrustedDevice, "put a version back that a device of yours saved (git log -- vault.age)"},
+		{vaultfile.ErrTampered, "restore the file from git: git checkout -- vault.age"},
+		{vaultfile.ErrTruncated, "restore the file from git: git checkout -- vault.age"},
+		{vaultfile.ErrMalformed, "restore the file from git: git checkout -- vault.age"},
+		{vaultfile.ErrNotVault, "check the path: kb vault path shows where kb looks"},
+		{vaultfile.ErrExists, "it is yours already: run kb status; or choose another place with --vault PATH"},
+		{vaultfile.ErrReadOnly, "do it on a device of your own: a CI identity only reads"},
+		{vaultfile.ErrPassphrase, "run kb unlock again"},
+		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},
+		{state.ErrNotFound, "run kb pin ls"},
+		{fs.ErrPermission, "check who owns the file, and its mode"},
+	} {
+		if errors.Is(err, known.err) {
+			return hint.Exit(hint.Failure, err, known.fix)
+		}
+	}
+	return err
+}
+
+// settleTie is what to do about rules that are equally strong.
+func settleTie(e *profile.AmbiguousError) string {
+	var removes []string
+	for _, r := range e.Rules {
+		removes = append(removes, "kb rule rm "+r.ID+" (leaves the other)")
+	}
+	return "run one of: " + strings.Join(removes, ", ") + "; or name the profile with -p NAME"
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/internal/plain"
+	"kb/internal/supervisor"
+)
+
+// app is what every verb is given: streams and environment. Nothing is opened
+// until a verb asks for it, so that --help reads no file.
+type app struct {
+	in      *os.File
+	out     io.Writer
+	err     io.Writer
+	environ []string
+	getenv  func(string) string
+	stop    func() // gives the default signal handling back, before a child runs
+	exit    int    // a child's own exit code, when a verb ended with one
+}
+
+func newApp() *app {
+	return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), getenv: os.Getenv}
+}
+
+// run executes the command line and returns the exit code. Errors are printed
+// here and nowhere else.
+func run(ctx context.Context, stop func(), a *app, args []string) int {
+	if err := supervisor.Harden(); err != nil {
+		fmt.Fprintf(a.err, "kb: %v\n", err)
+		return hint.Failure
+	}
+	a.stop = stop
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return a.exit
+	}
+	err = advise(err)
+	if !isQuiet(err) {
+		printError(a.err, err)
+	}
+	return hint.Code(err)
+}
+
+
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "kb: %s\n", cleanLines(err.Error()))
+	if fix := hint.Fix(err); fix != "" {
+		fmt.Fprintf(w, "    %s\n", cleanLines(fix))
+	}
+}
+
+// cleanLines cleans each line of a message: its own line breaks stay.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = plain.Clean(lines[i])
+	}
+	return strings.Join(lines, "\n    ")
+}
+
+// broker opens the vault and the device's state.
+func (a *app) broker(ctx context.Context) (*broker.Broker, error) {
+	paths, err := broker.FindPaths(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	return broker.Open(ctx, broker.Options{Paths: paths, Getenv: a.getenv})
+}
+
+// json prints v on stdout, indented, with HTML characters as they are.
+func (a *app) json(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// outside refuses a verb inside a session. It guards against accident only: an
+// agent at tier hardened can leave the session's process tree.
+func (a *app) outside(verb string) error {
+	if a.getenv("KB_SESSION") == "" {
+		return nil
+	}
+	return hint.Exit(hint.Refused, fmt.Errorf("kb %s is not for use inside a session", verb),
+		"run it in a terminal of your own, outside kb exec")
+}
+
+// guarded wraps the run function of verbs that change what kb holds.
+func (a *app) guarded(run func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := a.outside(strings.TrimPrefix(cmd.CommandPath(), "kb ")); err != nil {
+			return err
+		}
+		return run(cmd, args)
+	}
+}

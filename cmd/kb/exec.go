@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/internal/supervisor"
+	"kb/internal/term"
+)
+
+// Isolation tiers. hidden and locked are designed and not there yet.
+const (
+	tierAuto     = "auto"
+	tierOff      = "off"
+	tierHardened = "hardened"
+)
+
+type execOptions struct {
+	profile   string
+	also      []string
+	isolation string
+	acceptPin bool
+	statusFD  int
+	command   []string
+}
+
+func newExec(a *app) *cobra.Command {
+	var o execOptions
+	cmd := &cobra.Command{
+		Use:   "exec [flags] [--] CMD [ARG...]",
+		Short: "run an agent with the profile of this directory",
+		Long: `Run an agent with the profile of this directory.
+
+The agent gets placeholders in place of secrets; a proxy inside kb puts the right
+credential on each request as it leaves, and on no other.`,
+		Example: `  kb exec -- claude
+  kb exec -p work --also oss -- bash`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(cmd, errors.New("kb exec needs a command to run"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.command = args
+			return runExec(cmd.Context(), a, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, whatever the rules say")
+	flags.StringSliceVar(&o.also, "also", nil, "profile that the session may use as well (repeatable)")
+	flags.StringVar(&o.isolation, "isolation", tierAuto, "auto, off or hardened")
+	flags.BoolVar(&o.acceptPin, "accept-pin", false, "accept that this directory's profile has changed")
+	flags.IntVar(&o.statusFD, "status-fd", -1, `descriptor that gets {"child":CODE}, or {"kb":CODE} when kb refused`)
+	return cmd
+}
+
+func runExec(ctx context.Context, a *app, o execOptions) error {
+	code, err := execute(ctx, a, o)
+	key := "child"
+	var start *supervisor.StartError
+	switch {
+	case errors.As(err, &start):
+		printError(a.err, advise(err))
+		code, key, err = start.Code, "kb", nil
+	case err != nil:
+		code, key = hint.Code(advise(err)), "kb"
+	}
+	if o.statusFD >= 0 {
+		status := os.NewFile(uintptr(o.statusFD), "status")
+		if status == nil {
+			return usage(nil, fmt.Errorf("write status: descriptor %d is not open", o.statusFD))
+		}
+		fmt.Fprintf(status, "{%q:%d}\n", key, code)
+	}
+	a.exit = code
+	return err
+}
+
+func execute(ctx context.Context, a *app, o execOptions) (int, error) {
+	switch o.isolation {
+	case tierAuto, tierOff, tierHardened:
+	case "hidden", "locked":
+		return 0, hint.Exit(hint.Refused, fmt.Errorf("reach isolation %q: this version of kb cannot", o.isolation),
+			"use --isolation hardened, the highest there is")
+	default:
+		return 0, hint.Exit(hint.Usage, fmt.Errorf("unknown isolation %q", o.isolation), "use auto, off or hardened")
+	}
+	environ := childEnviron(a.environ)
+	if session := a.getenv("KB_SESSION"); session != "" {
+		return nested(a, o, environ, session)
+	}
+	b, err := a.broker(ctx)
+	if err != nil {
+		return 0, err
+	}
+	spec := broker.SessionSpec{
+		Profile: o.profile, Also: o.also, Command: o.command, Environ: environ,
+		AcceptPin: o.acceptPin, ConfirmPin: confirmPin, Tier: o.isolation,
+	}
+	session, err := b.StartSession(ctx, spec)
+	if err != nil {
+		return 0, err
+	}
+	defer session.Close()
+	for _, line := range session.Notes() {
+		fmt.Fprintf(a.err, "kb: %s\n", cleanLines(line))
+	}
+	// From here on signals are the supervisor's to pass on.
+	a.stop()
+	return supervisor.Run(supervisor.Spec{
+		Command: o.command, Env: session.Environment(), Privileges: o.isolation == tierOff,
+	})
+}
+
+// nested runs the command in the session that kb exec was called in: an agent
+// wrapped by a hook, inside a session that wraps a shell.
+func nested(a *app, o execOptions, environ []string, session string) (int, error) {
+	if o.profile != "" || len(o.also) > 0 || o.acceptPin {
+		return 0, hint.Exit(hint.Refused, fmt.Errorf("start a session inside session %s: its profiles are fixed", session),
+			"run kb exec in a terminal of your own")
+	}
+	fmt.Fprintf(a.err, "kb: inside session %s already: %s runs in it\n", session, filepath.Base(o.command[0]))
+	a.stop()
+	return supervisor.Run(supervisor.Spec{Command: o.command, Env: environ})
+}
+
+// confirmPin asks whether a directory's new profile is meant.
+func confirmPin(ctx context.Context, change broker.PinChange) (bool, error) {
+	tty, err := term.OpenTTY()
+	if err != nil {
+		return false, err
+	}
+	defer tty.Close()
+	tty.Printf("%s\n", cleanLines(change.String()))
+	return tty.Confirm(ctx, "Use profile "+change.New+" here from now on?")
+}
+
+// shellWords quotes a command line for showing.
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		quoted[i] = w
+	}
+	return strings.Join(quoted, " ")
+}

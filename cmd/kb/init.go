@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/internal/secret"
+	"kb/internal/term"
+)
+
+func newInit(a *app) *cobra.Command {
+	var o broker.InitOptions
+	var passphrase bool
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "make this device's identity and a vault",
+		Long: `Make this device's identity, and a vault that it can open.
+
+The vault is one age-encrypted file, meant to be kept with your dotfiles. With
+--passphrase the identity is wrapped by one; kb unlock then opens it for a while.`,
+		Args: noArgs,
+		RunE: a.guarded(func(cmd *cobra.Command, _ []string) error {
+			paths, err := broker.FindPaths(a.getenv)
+			if err != nil {
+				return err
+			}
+			o.Paths, o.Getenv = paths, a.getenv
+			if passphrase {
+				if o.Passphrase, err = newPassphrase(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			result, err := broker.Init(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "identity %s\nvault    %s\n", result.Identity, result.Vault)
+			fmt.Fprintln(a.err, "note: only this identity opens the vault; keep a copy of its file in a safe place")
+			fmt.Fprintln(a.err, "next: kb profile add NAME --git-email EMAIL")
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&o.VaultPath, "vault", "", "where to put the vault (a dotfiles repository); default: the config folder")
+	cmd.Flags().StringVar(&o.Name, "name", "", "name of the vault, where there are several")
+	cmd.Flags().StringVar(&o.Device, "device", "", "name of this device; default: the host name")
+	cmd.Flags().BoolVar(&passphrase, "passphrase", false, "wrap the identity with a passphrase")
+	return cmd
+}
+
+// newPassphrase asks for a passphrase twice.
+func newPassphrase(ctx context.Context) (secret.Value, error) {
+	tty, err := term.OpenTTY()
+	if err != nil {
+		return secret.Value{}, hint.Exit(hint.Human, errors.New("ask for a passphrase: no terminal"), "run kb init --passphrase in a terminal")
+	}
+	defer tty.Close()
+	first, err := tty.AskSecret(ctx, "New passphrase: ")
+	if err != nil {
+		return secret.Value{}, hint.Exit(hint.Cancelled, err, "")
+	}
+	second, err := tty.AskSecret(ctx, "Once more: ")
+	if err != nil {
+		return secret.Value{}, hint.Exit(hint.Cancelled, err, "")
+	}
+	if first.IsZero() || !first.Equal(second) {
+		return secret.Value{}, hint.Exit(hint.Cancelled, errors.New("set passphrase: the two differ, or are empty"), "run kb init --passphrase again")
+	}
+	return first, nil
+}

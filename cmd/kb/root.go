@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/hint"
+)
+
+const rootLong = `kb is a credential broker for AI agents.
+
+It finds the identity that belongs to the directory you stand in, runs the agent
+with placeholders, and puts the right credential on each request as it leaves.
+
+Start with:
+  kb demo                 the whole idea in five seconds, nothing left behind
+  kb init                 make this device's identity and a vault
+  kb exec -- claude       run an agent with the profile of this directory`
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kb",
+		Short:         "credential broker for AI agents",
+		Long:          rootLong,
+		Args:          noArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runStatus(cmd.Context(), a, statusOptions{})
+		},
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(cmd, err)
+	})
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(
+		newExec(a), newWhich(a), newStatus(a),
+		newInit(a), newUnlock(a), newLock(a),
+		newProfile(a), newRule(a), newPin(a),
+		newLogin(a), newLogout(a), newProvider(a),
+		newVault(a), newDevice(a), newAudit(a),
+		newDemo(a), newVersion(a),
+	)
+	return root
+}
+
+func usage(cmd *cobra.Command, err error) error {
+	return hint.Exit(hint.Usage, err, "run "+cmd.CommandPath()+" --help")
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usage(cmd, unknownCommand(cmd, args[0]))
+	}
+	return usage(cmd, fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0]))
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	message := fmt.Sprintf("unknown command %q", cmd.CommandPath()+" "+name)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		message += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(message)
+}
+
+// exactArgs takes n arguments; what names them in the error.
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return usage(cmd, fmt.Errorf("%s needs %s", cmd.CommandPath(), what))
+	}
+}
+
+// group is a command that only has subcommands.
+func group(use, short string, subcommands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usage(cmd, fmt.Errorf("%s needs a subcommand", cmd.CommandPath()))
+		},
+	}
+	cmd.AddCommand(subcommands...)
+	return cmd
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/hint"
+	"kb/profile"
+	"kb/vaultfile"
+)
+
+func newRule(a *app) *cobra.Command {
+	return group("rule", "map git remotes and directories to profiles",
+		newRuleAdd(a), newRuleList(a), newRuleRemove(a), newRuleTest(a))
+}
+
+func newRuleAdd(a *app) *cobra.Command {
+	var r profile.Rule
+	cmd := &cobra.Command{
+		Use:   "add PROFILE",
+		Short: "add a rule; its conditions must all hold",
+		Example: `  kb rule add work --remote 'github.com/acme/*'
+  kb rule add oss --dir '~/oss/**'`,
+		Args: exactArgs(1, "a profile name"),
+		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
+			b, err := a.broker(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r.Profile = args[0]
+			if _, ok := findProfile(b.Contents(), r.Profile); !ok {
+				return noProfile(r.Profile)
+			}
+			if err := profile.ValidateRule(r); err != nil {
+				return usage(cmd, err)
+			}
+			for _, other := range b.Contents().Rules {
+				if other.Profile != r.Profile && sameConditions(other, r) {
+					return hint.Wrap(fmt.Errorf("add rule: rule %s gives the same to profile %q", other.ID, other.Profile),
+						"run kb rule rm "+other.ID+" first")
+				}
+			}
+			id, err := b.AddRule(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "rule %s: %s gets profile %s\n", id, describeRule(r), r.Profile)
+			return nil
+		}),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.Remote, "remote", "", "pattern on the git remote: github.com/acme/*, gitlab.acme.dev/**")
+	flags.StringVar(&r.Dir, "dir", "", "pattern on the directory: ~/work/**")
+	flags.StringVar(&r.User, "user", "", "login name of the user who runs kb")
+	flags.StringVar(&r.Machine, "machine", "", "host name of the machine")
+	flags.StringVar(&r.Agent, "agent", "", "name of the program that kb exec starts")
+	return cmd
+}
+
+func sameConditions(a, b profile.Rule) bool {
+	a.ID, a.Profile, b.ID, b.Profile = "", "", "", ""
+	return a == b
+}
+
+// describeRule is a rule's conditions as the flags that made them.
+func describeRule(r profile.Rule) string {
+	var parts []string
+	for _, c := range []struct{ name, value string }{
+		{"remote", r.Remote}, {"dir", r.Dir}, {"user", r.User}, {"machine", r.Machine}, {"agent", r.Agent},
+	} {
+		if c.value != "" {
+			parts = append(parts, c.name+" "+c.value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+type ruleJSON struct {
+	ID      string `json:"id"`
+	Profile string `json:"profile"`
+	Remote  string `json:"remote,omitempty"`
+	Dir     string `json:"dir,omitempty"`
+	User    string `json:"user,omitempty"`
+	Machine string `json:"machine,omitempty"`
+	Agent   string `json:"agent,omitempty"`
+}
+
+func newRuleList(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "ls", Short: "list rules", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := a.broker(cmd.Context())
+			if err != nil {
+				return err
+			}
+			rules := b.Contents().Rules
+			if asJSON {
+				list := []ruleJSON{}
+				for _, r := range rules {
+					list = append(list, ruleJSON(r))
+				}
+				return a.json(list)
+			}
+			if len(rules) == 0 {
+				fmt.Fprintln(a.err, "no rules yet: run kb rule add PROFILE --remote 'github.com/acme/*'")
+				return nil
+			}
+			t := newTable(a.out, "ID", "PROFILE", "CONDITIONS")
+			for _, r := range rules {
+				t.row(r.ID, r.Profile, describeRule(r))
+			}
+			return t.flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newRuleRemove(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm ID", Short: "remove a rule", Args: exactArgs(1, "a rule's id"),
+		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
+			b, err := a.broker(cmd.Context())
+			if err != nil {
+				return err
+			}
+			id := args[0]
+			if !slices.ContainsFunc(b.Contents().Rules, func(r profile.Rule) bool { return r.ID == id }) {
+				return hint.Wrap(fmt.Errorf("find rule %q: there is none of that id", id), "run kb rule ls")
+			}
+			return b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error { return tx.DeleteRule(id) })
+		}),
+	}
+}
+
+func newRuleTest(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "test [DIR]", Short: "say which profile a directory would get, without pinning it", Args: maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runWhich(cmd.Context(), a, whichOptions{dir: first(args), json: asJSON, ignorePin: true})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/internal/state"
+	"kb/internal/term"
+)
+
+func newUnlock(a *app) *cobra.Command {
+	var lifetime time.Duration
+	cmd := &cobra.Command{
+		Use: "unlock", Short: "open a passphrase-wrapped identity for a while", Args: noArgs,
+		RunE: a.guarded(func(cmd *cobra.Command, _ []string) error {
+			paths, err := broker.FindPaths(a.getenv)
+			if err != nil {
+				return err
+			}
+			tty, err := term.OpenTTY()
+			if err != nil {
+				return hint.Exit(hint.Human, errors.New("unlock: no terminal to ask on"), "run kb unlock in a terminal")
+			}
+			defer tty.Close()
+			passphrase, err := tty.AskSecret(cmd.Context(), "Passphrase: ")
+			if err != nil {
+				return hint.Exit(hint.Cancelled, err, "")
+			}
+			scope, err := broker.Unlock(paths, passphrase, lifetime)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "unlocked for %s\n", lifetime)
+			if scope == state.ScopeUser {
+				fmt.Fprintln(a.err, "note: there is no login session here, so every process of this user can read the key meanwhile, an agent's too")
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().DurationVar(&lifetime, "for", 8*time.Hour, "how long")
+	return cmd
+}
+
+func newLock(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "lock", Short: "forget the unlocked identity", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			paths, err := broker.FindPaths(a.getenv)
+			if err != nil {
+				return err
+			}
+			return broker.Lock(paths)
+		},
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	"kb/profile"
+)
+
+type whichOptions struct {
+	dir       string
+	json      bool
+	ignorePin bool
+}
+
+func newWhich(a *app) *cobra.Command {
+	var o whichOptions
+	cmd := &cobra.Command{
+		Use: "which [DIR]", Short: "say which profile a directory gets, and why", Args: maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.dir = first(args)
+			return runWhich(cmd.Context(), a, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	return cmd
+}
+
+// whichJSON is the contract of kb which --json.
+type whichJSON struct {
+	Profile   *string  `json:"profile"` // null when none
+	Rule      *string  `json:"rule"`
+	Reason    string   `json:"reason"`
+	Matched   []string `json:"matched"`
+	Pin       string   `json:"pin"` // none, same, changed
+	Directory string   `json:"directory"`
+	Remotes   []string `json:"remotes"`
+	Providers []string `json:"providers"`
+}
+
+func runWhich(ctx context.Context, a *app, o whichOptions) error {
+	b, err := a.broker(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := b.Decide(ctx, broker.DecideSpec{Dir: o.dir, Environ: childEnviron(a.environ), IgnorePin: o.ignorePin, ReportOnly: true})
+	if err != nil && d == nil {
+		return err
+	}
+	if o.json {
+		out := whichJSON{Reason: d.Match.Reason, Pin: d.PinState(), Directory: d.Workspace.Dir,
+			Matched: []string{}, Remotes: []string{}, Providers: []string{}}
+		if err == nil {
+			out.Profile = &d.Match.Profile
+			out.Providers = append(out.Providers, b.ProvidersOf(d.Match.Profile)...)
+		} else {
+			out.Reason = err.Error()
+		}
+		if d.Match.Rule != nil {
+			out.Rule = &d.Match.Rule.ID
+		}
+		for _, r := range d.Match.Matched {
+			out.Matched = append(out.Matched, r.ID)
+		}
+		for _, r := range d.Workspace.Remotes {
+			out.Remotes = append(out.Remotes, describeRemote(r))
+		}
+		if jsonErr := a.json(out); jsonErr != nil {
+			return jsonErr
+		}
+		return quiet(err)
+	}
+	t := newTable(a.out)
+	if err == nil {
+		t.row("profile", d.Match.Profile)
+		t.row("because", d.Match.Reason)
+		t.row("logins", strings.Join(b.ProvidersOf(d.Match.Profile), " "))
+	}
+	t.row("directory", d.Workspace.Dir)
+	for _, r := range d.Workspace.Remotes {
+		mark := ""
+		if r.Name == d.Workspace.Primary {
+			mark = " (primary)"
+		}
+		t.row("remote", r.Name+" "+describeRemote(r)+mark)
+	}
+	for _, r := range d.Match.Matched {
+		t.row("matched", r.ID+": "+describeRule(r)+" gets "+r.Profile)
+	}
+	t.row("pin", d.PinState())
+	if d.Workspace.Note != "" {
+		t.row("note", d.Workspace.Note)
+	}
+	if flushErr := t.flush(); flushErr != nil {
+		return flushErr
+	}
+	return err
+}
+
+// describeRemote is a remote by its normal form, and as configured where that
+// differs too much to be guessed.
+func describeRemote(r profile.Remote) string {
+	switch {
+	case r.NormalResolved != "":
+		return r.NormalResolved
+	case r.Normal != "":
+		return r.Normal
+	}
+	return r.URL
+}
+
+// quietError ends kb with an exit code and no words: the output said it.
+type quietError struct{ err error }
+
+func (e quietError) Error() string { return e.err.Error() }
+func (e quietError) Unwrap() error { return e.err }
+
+func quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return hint.Exit(hint.Code(advise(err)), quietError{err}, "")
+}
+
+func isQuiet(err error) bool {
+	var q quietError
+	return errors.As(err, &q)
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

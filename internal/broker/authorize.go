@@ -1,0 +1,153 @@
+package broker
+
+import (
+	"context"
+	"net/http"
+
+	"kb/internal/audit"
+	"kb/proxy"
+)
+
+// Actions of an audit line.
+const (
+	actionInject = "inject" // a credential went on the request
+	actionPass   = "pass"   // the request went without one
+	actionTunnel = "tunnel" // the connection was not read
+	actionMint   = "mint"   // a request for a new credential, refused
+	actionDeny   = audit.ActionDeny
+)
+
+// Route implements [proxy.Policy]: a connection is opened only where a granted
+// login has a rule for its host.
+func (s *Session) Route(_ context.Context, c proxy.ConnectInfo) proxy.Route {
+	snap := s.snapshot.Load()
+	if len(snap.at(c.Host, c.Port)) > 0 {
+		return proxy.Route{Action: proxy.Intercept, Reason: "a login of this session has a rule for the host", Private: snap.private(c.Host, c.Port)}
+	}
+	if p := snap.profiles[s.own]; p.Egress == "listed" {
+		refusal := refuseEgress(s.own, c.Host)
+		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
+	}
+	request := s.requests.Add(1)
+	event := audit.Event{
+		Phase: audit.PhaseTunnel, Request: request, Profile: s.own, Action: actionTunnel,
+		Reason: "no login of this session has a rule for the host", Method: http.MethodConnect, Host: c.Host, Port: c.Port,
+	}
+	if err := s.log.Append(event); err != nil {
+		refusal := refuseAudit()
+		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
+	}
+	return proxy.Route{Action: proxy.Tunnel, Reason: event.Reason, Close: s.outcome(event)}
+}
+
+// Authorize implements [proxy.Policy].
+func (s *Session) Authorize(_ context.Context, r *proxy.RequestInfo) (*proxy.Injection, error) {
+	event := audit.Event{
+		Phase: audit.PhaseIntent, Request: s.requests.Add(1), Profile: s.own,
+		Method: r.Method, Host: r.Host, Port: r.Port, Path: r.Path,
+	}
+	injection, refusal := s.authorize(r, &event)
+	if refusal != nil {
+		event.Phase = audit.PhaseRefused
+		event.Reason, event.Status = refusal.Message, refusal.Status
+		if event.Action != actionMint {
+			event.Action = actionDeny
+		}
+		event.Error = refusal.Code
+		if err := s.log.Append(event); err != nil {
+			return nil, refuseAudit()
+		}
+		return nil, refusal
+	}
+	if err := s.log.Append(event); err != nil {
+		return nil, refuseAudit()
+	}
+	injection.Done = s.outcome(event)
+	return &injection, nil
+}
+
+// authorize decides one request and fills in the event that tells of it.
+func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Injection, *proxy.Refusal) {
+	none := proxy.Injection{Pool: s.own}
+	event.Action = actionPass
+	if r.Scheme != "https" {
+		event.Reason = "plain http never carries a credential"
+		return none, nil
+	}
+	path, err := proxy.NormalPath(r.Path)
+	if err != nil {
+		return none, refusePath()
+	}
+	snap := s.snapshot.Load()
+	found := snap.at(r.Host, r.Port)
+	for _, c := range found {
+		if c.definition == nil {
+			continue
+		}
+		event.Path = c.definition.RedactPath(event.Path)
+		if _, mints := c.definition.MintFor(r.Host, r.Port, r.Method, path); mints {
+			event.Action, event.Provider = actionMint, c.login.Provider
+			return none, refuseMint(s.own, c.login.Provider)
+		}
+	}
+	provider, repository, ok := providerOf(found, r.Host, r.Port, path)
+	if !ok {
+		if len(found) == 0 {
+			// The last login for this host was removed while the tunnel was open.
+			return none, refuse(CodeLoginNeeded, "this session has no login for the host any more", "run kb status")
+		}
+		event.Reason = "no rule has the path"
+		return none, nil
+	}
+	event.Provider = provider
+	choice, refusal := s.choose(snap, r, provider, repository)
+	if refusal != nil {
+		refusal.Provider = provider
+		return none, refusal
+	}
+	event.Profile, event.Reason = choice.profile, choice.why
+	c := pick(found, choice.profile, provider, choice.as)
+	if c == nil {
+		return none, refuseNoLogin(choice.profile, provider, choice.as)
+	}
+	event.Login = c.login.As
+	if want := snap.profiles[choice.profile].Expect[provider]; want != "" && want != c.login.Account {
+		return none, refuseAccount(choice.profile, provider, want, c.login.Account)
+	}
+	if c.problem != "" {
+		event.Detail = c.problem
+		return none, refuseBroken(choice.profile, provider, choice.as)
+	}
+	credential, ok := c.compiled.Match(r.Host, r.Port, path)
+	if !ok {
+		event.Reason = "the login's method has no rule for the path"
+		return proxy.Injection{Pool: choice.profile}, nil
+	}
+	event.Action = actionInject
+	return c.injections[credential], nil
+}
+
+// outcome returns the function that writes the second line of a request.
+func (s *Session) outcome(event audit.Event) func(proxy.Outcome) {
+	return func(o proxy.Outcome) {
+		event.Phase = audit.PhaseOutcome
+		event.Reason, event.Detail = "", ""
+		event.Status, event.Sent, event.Received = o.Status, o.Sent, o.Received
+		event.Millis = float64(o.Elapsed.Microseconds()) / 1000
+		event.Error = o.Err
+		// A failed write is sticky in the log: the next request is refused.
+		_ = s.log.Append(event)
+	}
+}
+
+// Refused implements [proxy.Policy]: what the proxy refused by itself.
+func (s *Session) Refused(c proxy.ConnectInfo, r *proxy.RequestInfo, why *proxy.Refusal) {
+	event := audit.Event{
+		Phase: audit.PhaseRefused, Request: s.requests.Add(1), Profile: s.own, Action: actionDeny,
+		Reason: why.Message, Error: why.Code, Status: why.Status, Host: c.Host, Port: c.Port, Method: http.MethodConnect,
+	}
+	if r != nil {
+		event.Method, event.Path = r.Method, r.Path
+	}
+	_ = s.log.Append(event)
+}

@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kb/internal/state"
+	"kb/profile"
+	"kb/vaultfile"
+)
+
+// DecideSpec is where an agent stands.
+type DecideSpec struct {
+	Dir        string   // empty means the working directory
+	Environ    []string // the child's variables: git reads its global configuration by them
+	Command    string   // the agent's program, for rules on agents
+	Explicit   string   // profile named by the user: needs no pin
+	AcceptPin  bool     // accept a changed pin
+	IgnorePin  bool     // neither look at pins nor write one
+	ReportOnly bool     // look at pins, write none, refuse none
+	// Confirm asks whether a changed profile is meant. Nil, or an error, means
+	// that there is nobody to ask.
+	Confirm func(context.Context, PinChange) (bool, error)
+}
+
+// Decision is which profile a directory gets.
+type Decision struct {
+	Match     profile.Match
+	Workspace profile.Workspace
+	Query     profile.Query
+	Notes     []string // what a person should be told: a first pin, a changed one
+	pin       string
+}
+
+// PinState says how the decision stands to the remembered one: "none", "same"
+// or "changed".
+func (d *Decision) PinState() string { return d.pin }
+
+// PinChange is a directory whose profile is not the remembered one.
+type PinChange struct {
+	Directory  string
+	Old, New   string
+	OldRemotes []string
+	NewRemotes []string
+}
+
+func (c PinChange) String() string {
+	return fmt.Sprintf("%s had profile %s (remotes: %s) and now gets %s (remotes: %s)",
+		c.Directory, c.Old, listOrNone(c.OldRemotes), c.New, listOrNone(c.NewRemotes))
+}
+
+func listOrNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+// PinError says that a directory's profile has changed and nobody accepted it.
+type PinError struct{ Change PinChange }
+
+func (e *PinError) Error() string { return "use profile: " + e.Change.String() }
+
+// ErrDeclined says that a person was asked and said no.
+var ErrDeclined = errors.New("declined")
+
+// Decide resolves a directory. With an error that a rule or pin gave, the
+// Decision is there too, for kb which to explain.
+func (b *Broker) Decide(ctx context.Context, spec DecideSpec) (*Decision, error) {
+	query, err := b.query(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return b.decide(ctx, spec, query)
+}
+
+// query collects what rules can ask about.
+func (b *Broker) query(ctx context.Context, spec DecideSpec) (profile.Query, error) {
+	dir := spec.Dir
+	if dir == "" {
+		var err error
+		if dir, err = os.Getwd(); err != nil {
+			return profile.Query{}, fmt.Errorf("find working directory: %w", err)
+		}
+	}
+	env := profile.Env{Home: b.paths.Home, Environ: spec.Environ}
+	env.Git, _ = exec.LookPath("git") // without git, profile reads what it can and says so
+	env.SSH, _ = exec.LookPath("ssh")
+	workspace, err := profile.ReadWorkspace(ctx, dir, env)
+	if err != nil {
+		return profile.Query{}, err
+	}
+	machine, _ := os.Hostname() // a rule on a machine then matches none
+	machine, _, _ = strings.Cut(machine, ".")
+	query := profile.Query{
+		Workspace: workspace, Machine: machine, Home: b.paths.Home, Explicit: spec.Explicit,
+	}
+	if u, err := user.Current(); err == nil {
+		query.User = u.Username
+	}
+	if spec.Command != "" {
+		query.Agent = filepath.Base(spec.Command)
+	}
+	return query, nil
+}
+
+func (b *Broker) decide(ctx context.Context, spec DecideSpec, query profile.Query) (*Decision, error) {
+	contents := b.Contents()
+	query.Default = contents.Setting(vaultfile.SettingDefaultProfile)
+	match, err := profile.Resolve(query, contents.Profiles, contents.Rules)
+	d := &Decision{Match: match, Workspace: query.Workspace, Query: query, pin: "none"}
+	if err != nil || spec.IgnorePin {
+		return d, err
+	}
+	return d, b.checkPin(ctx, spec, d)
+}
+
+// checkPin compares a decision with the remembered one. A change of the
+// profile must be accepted: .git/config can be written by an agent, which could
+// so borrow another client's identity for the next session.
+func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) error {
+	if b.ci || spec.Explicit != "" && !spec.ReportOnly {
+		return nil // a CI job starts afresh each time; -p is an explicit choice
+	}
+	key := pinKey(d.Workspace)
+	old, known, err := b.store.Pin(key)
+	if err != nil {
+		return err
+	}
+	remotes := remoteNames(d.Workspace)
+	pin := state.Pin{CommonDir: key, Remotes: remotes, Profile: d.Match.Profile, Time: b.now()}
+	if d.Match.Rule != nil {
+		pin.Rule = d.Match.Rule.ID
+	}
+	switch {
+	case !known:
+		d.pin = "none"
+	case old.Profile == d.Match.Profile:
+		d.pin = "same"
+		if slices.Equal(old.Remotes, remotes) {
+			return nil
+		}
+	default:
+		d.pin = "changed"
+	}
+	if spec.ReportOnly {
+		return nil
+	}
+	change := PinChange{Directory: key, Old: old.Profile, New: d.Match.Profile, OldRemotes: old.Remotes, NewRemotes: remotes}
+	switch d.pin {
+	case "none":
+		d.Notes = append(d.Notes, fmt.Sprintf("profile %s is now pinned to %s (%s)", d.Match.Profile, key, d.Match.Reason))
+	case "changed":
+		if !spec.AcceptPin {
+			if spec.Confirm == nil {
+				return &PinError{change}
+			}
+			yes, err := spec.Confirm(ctx, change)
+			if err != nil {
+				return &PinError{change}
+			}
+			if !yes {
+				return ErrDeclined
+			}
+		}
+		d.Notes = append(d.Notes, fmt.Sprintf("pin of %s changed: %s → %s", key, change.Old, change.New))
+	}
+	return b.store.PutPin(pin)
+}
+
+// pinKey is what a pin is remembered by: the repository's real common
+// directory, which all its worktrees share, or the directory itself.
+func pinKey(w profile.Workspace) string {
+	if w.CommonDir != "" {
+		return w.CommonDir
+	}
+	return w.Dir
+}
+
+func remoteNames(w profile.Workspace) []string {
+	var names []string
+	for _, r := range w.Remotes {
+		name := r.NormalResolved
+		if name == "" {
+			name = r.Normal
+		}
+		if name == "" {
+			name = r.URL
+		}
+		names = append(names, r.Name+" "+name)
+	}
+	slices.Sort(names)
+	return names
+}

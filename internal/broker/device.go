@@ -1,0 +1,278 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kb/internal/atomicfile"
+	"kb/internal/secret"
+	"kb/internal/state"
+	"kb/vaultfile"
+)
+
+// Errors of a device's identity.
+var (
+	ErrNoIdentity = errors.New("find identity: this device has none yet")
+	ErrLocked     = errors.New("identity is wrapped by a passphrase and locked")
+	ErrIdentity   = errors.New("make identity: this device has one already")
+)
+
+// wrapWorkFactor is scrypt's N as a power of two: 2^18 takes 1.3 s and 256 MB,
+// which is what age uses for passphrases.
+const wrapWorkFactor = 18
+
+// defaultVault is what the device calls its vault when nobody named it.
+const defaultVault = "default"
+
+// openIdentity finds who this process is, and opens what it remembers.
+func (b *Broker) openIdentity(context.Context) error {
+	text, path, err := b.ciIdentity()
+	if err != nil {
+		return err
+	}
+	if text != nil {
+		return b.openCI(text, path)
+	}
+	if b.identity, err = loadIdentity(b.paths); err != nil {
+		return err
+	}
+	return b.openState(b.paths.State)
+}
+
+// ciIdentity is the text that KB_IDENTITY_FILE or KB_IDENTITY gives, if any.
+func (b *Broker) ciIdentity() (text []byte, path string, err error) {
+	if path = b.getenv("KB_IDENTITY_FILE"); path != "" {
+		if text, err = os.ReadFile(path); err != nil {
+			return nil, "", fmt.Errorf("read KB_IDENTITY_FILE: %w", err)
+		}
+		return text, path, nil
+	}
+	if value := b.getenv("KB_IDENTITY"); value != "" {
+		return []byte(value), "KB_IDENTITY", nil
+	}
+	return nil, "", nil
+}
+
+// openCI takes an identity that knows its vault and whom to trust. It keeps
+// nothing but the audit's heads.
+func (b *Broker) openCI(text []byte, path string) error {
+	ci, err := vaultfile.ParseCI(text)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	b.identity, b.memory, b.ci = ci.Identity, ci.Memory(), true
+	if path := b.getenv("KB_VAULT"); path != "" {
+		b.vaultPath = path
+	}
+	store, err := state.Open(filepath.Join(b.paths.State, "ci-"+ci.Identity.ID()), ci.Identity.DeriveKey("state"))
+	if err != nil {
+		return err
+	}
+	b.useStore(store)
+	return nil
+}
+
+// openState opens the device's own state, and finds the vault by it.
+func (b *Broker) openState(dir string) error {
+	store, err := state.Open(filepath.Join(dir, "state"), b.identity.DeriveKey("state"))
+	if err != nil {
+		return err
+	}
+	b.useStore(store)
+	name := defaultVault
+	vault, known, err := store.DefaultVault()
+	if err != nil {
+		return err
+	}
+	if known {
+		name, b.vaultPath = vault.Name, vault.Path
+	}
+	b.memory, err = store.VaultMemory(name)
+	return err
+}
+
+func (b *Broker) useStore(store *state.Store) {
+	b.store = store
+	b.auditKey = b.identity.DeriveKey("audit")
+	b.auditIndex = auditIndex{store}
+}
+
+// identityFile is where this device's identity is.
+func (b *Broker) identityFile() string {
+	if _, err := os.Stat(b.paths.IdentityFile()); err == nil {
+		return b.paths.IdentityFile()
+	}
+	return b.paths.WrappedIdentityFile()
+}
+
+// loadIdentity reads the device's identity: in the clear, or as the kernel
+// holds it unlocked.
+func loadIdentity(p Paths) (*vaultfile.Identity, error) {
+	text, err := os.ReadFile(p.IdentityFile())
+	if err == nil {
+		return vaultfile.ParseIdentity(text)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	if _, err := os.Stat(p.WrappedIdentityFile()); errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoIdentity
+	}
+	held, err := state.HeldIdentity(p.WrappedIdentityFile())
+	if errors.Is(err, state.ErrNotHeld) {
+		return nil, ErrLocked
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vaultfile.ParseIdentity([]byte(held.Reveal()))
+}
+
+// Unlock unwraps the identity and leaves it with the kernel for a while. It
+// returns who can read it there.
+func Unlock(p Paths, passphrase secret.Value, lifetime time.Duration) (state.Scope, error) {
+	wrapped, err := os.ReadFile(p.WrappedIdentityFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", ErrNoIdentity
+	}
+	if err != nil {
+		return "", fmt.Errorf("read identity: %w", err)
+	}
+	identity, err := vaultfile.Unwrap(wrapped, passphrase)
+	if err != nil {
+		return "", err
+	}
+	return state.HoldIdentity(p.WrappedIdentityFile(), identity.Text(), lifetime)
+}
+
+// Lock has the kernel forget the unlocked identity.
+func Lock(p Paths) error {
+	err := state.DropIdentity(p.WrappedIdentityFile())
+	if errors.Is(err, state.ErrNotHeld) {
+		return nil
+	}
+	return err
+}
+
+// InitOptions are for Init.
+type InitOptions struct {
+	Options
+	VaultPath  string       // empty means the config folder
+	Name       string       // name of the vault; may be empty
+	Device     string       // name of the device; empty means the host's name
+	Passphrase secret.Value // wraps the identity; empty leaves it in the clear
+}
+
+// InitResult is what Init made.
+type InitResult struct {
+	Identity string // path of the identity file
+	Vault    string // path of the vault
+	Added    bool   // the identity was there already
+}
+
+// Init makes this device's identity, unless it has one, and a vault that it
+// can open.
+func Init(ctx context.Context, o InitOptions) (InitResult, error) {
+	b := newBroker(o.Options)
+	var result InitResult
+	identity, err := loadIdentity(b.paths)
+	switch {
+	case err == nil && !o.Passphrase.IsZero():
+		return result, ErrIdentity
+	case err == nil:
+		result.Added = true
+	case errors.Is(err, ErrNoIdentity):
+		if identity, err = b.newIdentity(o); err != nil {
+			return result, err
+		}
+	default:
+		return result, err
+	}
+	b.identity = identity
+	result.Identity = b.identityFile()
+	if err := b.openState(b.paths.State); err != nil {
+		return result, err
+	}
+	path := o.VaultPath
+	if path == "" {
+		path = b.paths.Vault()
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return result, fmt.Errorf("place vault: %w", err)
+	}
+	name := o.Name
+	if name == "" {
+		name = defaultVault
+	}
+	result.Vault = path
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return result, fmt.Errorf("place vault: %w", err)
+	}
+	memory, err := b.store.VaultMemory(name)
+	if err != nil {
+		return result, err
+	}
+	if _, err := vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name}); err != nil {
+		return result, err
+	}
+	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
+}
+
+func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
+	device := o.Device
+	if device == "" {
+		var err error
+		if device, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("name device: %w", err)
+		}
+	}
+	identity, err := vaultfile.NewIdentity(device, b.random)
+	if err != nil {
+		return nil, err
+	}
+	path, data := b.paths.IdentityFile(), []byte(identity.Text().Reveal())
+	if !o.Passphrase.IsZero() {
+		path = b.paths.WrappedIdentityFile()
+		if data, err = identity.Wrap(o.Passphrase, wrapWorkFactor); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(b.paths.State, 0o700); err != nil {
+		return nil, fmt.Errorf("keep identity: %w", err)
+	}
+	return identity, atomicfile.Write(path, data, atomicfile.Options{Durable: true})
+}
+
+// AddCI adds a device for a job and returns the text of its identity, which is
+// nowhere else.
+func (b *Broker) AddCI(ctx context.Context, name string) (secret.Value, error) {
+	file, ci, err := vaultfile.AddCI(ctx, b.vaultPath, b.identity, b.memory, name)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return ci.Text(), b.adopt(file)
+}
+
+// Pins lists the remembered decisions of this device.
+func (b *Broker) Pins() ([]state.Pin, error) { return b.store.Pins() }
+
+// RemovePin forgets the decision for a directory, and returns what it was
+// remembered by.
+func (b *Broker) RemovePin(ctx context.Context, dir string) (string, error) {
+	if abs, err := filepath.Abs(dir); err == nil {
+		if err := b.store.RemovePin(abs); err == nil {
+			return abs, nil // as kb pin ls shows it; the directory may be gone
+		}
+	}
+	query, err := b.query(ctx, DecideSpec{Dir: dir, Environ: os.Environ()})
+	if err != nil {
+		return "", err
+	}
+	key := pinKey(query.Workspace)
+	return key, b.store.RemovePin(key)
+}

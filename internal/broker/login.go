@@ -1,0 +1,251 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"kb/internal/plain"
+	"kb/internal/secretref"
+	"kb/providers"
+	"kb/vaultfile"
+)
+
+const (
+	// identityTimeout: a provider that does not say who one is within this
+	// time is treated as unreachable.
+	identityTimeout = 10 * time.Second
+	// identityMax bounds the answer, in bytes; real ones are under 10 KiB.
+	identityMax = 1 << 20
+)
+
+// LoginSpec is a login to be kept.
+type LoginSpec struct {
+	Login  vaultfile.Login
+	Verify bool // ask the provider whose it is
+}
+
+// LoginResult is what came of it.
+type LoginResult struct {
+	Account string // as the provider answered; empty when not asked
+	Note    string
+}
+
+// RejectedError says that the provider refused the credential.
+type RejectedError struct {
+	Provider string
+	Status   int
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("ask %s who this is: it refused the credential with status %d", e.Provider, e.Status)
+}
+
+// WrongAccountError says that a credential belongs to somebody else than the
+// profile expects.
+type WrongAccountError struct{ Profile, Provider, Want, Have string }
+
+func (e *WrongAccountError) Error() string {
+	have := e.Have
+	if have == "" {
+		have = "nobody known"
+	}
+	return fmt.Sprintf("log in at %s: profile %q expects account %q, and this credential answers as %s", e.Provider, e.Profile, e.Want, plain.Clean(have))
+}
+
+// CheckReference reports whether ref has a form that kb knows.
+func CheckReference(ref string) error { return secretref.Check(ref) }
+
+// Login checks a login and keeps it in the vault. One that the provider
+// refuses, or that answers as somebody else than the profile expects, is not
+// kept.
+func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error) {
+	var result LoginResult
+	login := spec.Login
+	for name, value := range login.Secrets {
+		if err := value.Check(); err != nil {
+			return result, fmt.Errorf("log in at %s: field %q: %w", login.Provider, name, err)
+		}
+	}
+	joined := join(login, b.Catalog(), b.getenv)
+	if joined.problem != "" {
+		return result, fmt.Errorf("log in at %s: %s", login.Provider, joined.problem)
+	}
+	contents := b.Contents()
+	p, ok := contents.Profile(login.Profile)
+	if !ok {
+		return result, &UnknownProfileError{login.Profile}
+	}
+	want := p.Expect[login.Provider]
+	switch {
+	case spec.Verify && joined.definition.Identity != nil:
+		account, err := b.whoAmI(ctx, joined)
+		if err != nil {
+			return result, err
+		}
+		login.Account, result.Account = account, account
+	case spec.Verify:
+		result.Note = fmt.Sprintf("%s has no endpoint that says whose a key is: it was not tried", joined.definition.Title)
+	case want != "":
+		result.Note = fmt.Sprintf("the profile expects account %s at %s: until the login is verified, it is refused", want, login.Provider)
+	}
+	if want != "" && want != login.Account && spec.Verify {
+		return result, &WrongAccountError{login.Profile, login.Provider, want, login.Account}
+	}
+	login.Created = b.now().UTC().Truncate(time.Second)
+	return result, b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
+}
+
+// whoAmI asks the provider's identity endpoint with the login's own credential.
+func (b *Broker) whoAmI(ctx context.Context, c *credentials) (string, error) {
+	identity := c.definition.Identity
+	target, err := url.Parse(identity.URL)
+	if err != nil {
+		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, err)
+	}
+	host, port, err := authorityOf(target)
+	if err != nil {
+		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, err)
+	}
+	credential, ok := c.compiled.Match(host, port, target.Path)
+	if !ok {
+		return "", fmt.Errorf("ask %s who this is: its definition puts no credential on %s", c.login.Provider, target.Path)
+	}
+	ctx, cancel := context.WithTimeout(ctx, identityTimeout)
+	defer cancel()
+	request, err := identityRequest(ctx, identity, target, credential)
+	if err != nil {
+		return "", err
+	}
+	response, err := b.client().Do(request)
+	if err != nil {
+		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, withoutURL(err))
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, identityMax))
+	if err != nil {
+		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, withoutURL(err))
+	}
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return "", &RejectedError{c.login.Provider, response.StatusCode}
+	}
+	account, err := identity.Account(body)
+	if err != nil {
+		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, err)
+	}
+	return account, nil
+}
+
+func identityRequest(ctx context.Context, identity *providers.Identity, target *url.URL, c *providers.Credential) (*http.Request, error) {
+	method := identity.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(identity.Body))
+	if err != nil {
+		return nil, fmt.Errorf("build identity request: %w", err)
+	}
+	request.Header.Set("User-Agent", "kb")
+	request.Header.Set("Accept", "application/json")
+	if identity.Body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range identity.Header {
+		request.Header.Set(name, value)
+	}
+	for _, h := range c.Header {
+		request.Header.Set(h.Name, h.Value.Reveal())
+	}
+	for _, k := range c.Cookie {
+		request.AddCookie(&http.Cookie{Name: k.Name, Value: k.Value.Reveal()})
+	}
+	if len(c.Query) > 0 {
+		query := request.URL.Query()
+		for _, q := range c.Query {
+			query.Set(q.Name, q.Value.Reveal())
+		}
+		request.URL.RawQuery = query.Encode()
+	}
+	return request, nil
+}
+
+// client follows no redirect, with a credential in hand, and uses no proxy.
+func (b *Broker) client() *http.Client {
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS12},
+		DisableKeepAlives: true,
+		ForceAttemptHTTP2: true,
+	}
+	if b.resolver != nil || b.dial != nil {
+		transport.DialContext = b.dialContext
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// dialContext dials through the broker's own resolver and dialler, where the
+// demo or a test gave them.
+func (b *Broker) dialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.Addr
+	if addr, parseErr := netip.ParseAddr(host); parseErr == nil {
+		addrs = []netip.Addr{addr}
+	} else if b.resolver != nil {
+		addrs, err = b.resolver.LookupNetIP(ctx, "ip", host)
+	} else {
+		addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("resolve %q: no address", host)
+	}
+	at := netip.AddrPortFrom(addrs[0].Unmap(), uint16(number))
+	if b.dial != nil {
+		return b.dial(ctx, at)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", at.String())
+}
+
+func authorityOf(u *url.URL) (host string, port uint16, err error) {
+	if u.Scheme != "https" {
+		return "", 0, fmt.Errorf("use %s: not https", u.Host)
+	}
+	if host, err = providers.CanonicalHost(u.Hostname()); err != nil {
+		return "", 0, err
+	}
+	if u.Port() == "" {
+		return host, 443, nil
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return host, uint16(n), err
+}
+
+// withoutURL drops the request's URL from an error: a query may hold a secret.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}

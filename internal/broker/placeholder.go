@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"encoding/base64"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"kb/providers"
+	"kb/proxy"
+	"kb/vaultfile"
+)
+
+// placeholders are the harmless values that a session's child holds in place
+// of secrets. They are made once, at spawn, and stay the same while the logins
+// behind them change.
+type placeholders struct {
+	entries []placeholder
+	byValue map[string]loginKey
+}
+
+// placeholder is one variable of the child.
+type placeholder struct {
+	key      loginKey
+	variable string
+	value    string
+}
+
+// loginKey names a login: a profile's standing with a provider.
+type loginKey struct{ profile, provider, as string }
+
+func keyOf(l vaultfile.Login) loginKey { return loginKey{l.Profile, l.Provider, l.As} }
+
+// newPlaceholders makes the placeholders of the granted profiles' logins. A
+// login's variables share one value where they share a template, so that a
+// client which compares GH_TOKEN with GITHUB_TOKEN sees them agree.
+func newPlaceholders(logins []vaultfile.Login, catalog *providers.Catalog, random io.Reader) (*placeholders, error) {
+	p := &placeholders{byValue: map[string]loginKey{}}
+	for _, l := range logins {
+		definition, err := catalog.Get(l.Provider)
+		if err != nil {
+			continue // a definition that is gone: the login is not usable, kb status says so
+		}
+		byTemplate := map[string]string{}
+		templates := definition.EnvFor(l.Method)
+		for _, variable := range slices.Sorted(maps.Keys(templates)) {
+			template := templates[variable]
+			value, ok := byTemplate[template]
+			if !ok {
+				value, err = providers.Placeholder(template, random)
+				if err != nil {
+					return nil, err
+				}
+				byTemplate[template] = value
+			}
+			p.entries = append(p.entries, placeholder{keyOf(l), variable, value})
+			p.byValue[value] = keyOf(l)
+		}
+	}
+	return p, nil
+}
+
+// forEnvironment gives each placeholder its variable as the child sees it: the
+// session's own default logins under the provider's names, logins made with
+// --as under KB_PROVIDER_NAME, those of other profiles under
+// KB_PROFILE_VARIABLE.
+func (p *placeholders) forEnvironment(own string) []placeholder {
+	out := make([]placeholder, 0, len(p.entries))
+	seen := map[string]bool{}
+	for _, e := range p.entries {
+		switch {
+		case e.key.profile != own && e.key.as != "":
+			e.variable = variableName(e.key.profile, e.key.provider, e.key.as)
+		case e.key.profile != own:
+			e.variable = variableName(e.key.profile, e.variable)
+		case e.key.as != "":
+			e.variable = variableName(e.key.provider, e.key.as)
+		}
+		if !seen[e.variable] {
+			seen[e.variable] = true
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func variableName(parts ...string) string {
+	name := "KB_" + strings.ToUpper(strings.Join(parts, "_"))
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// find returns the logins whose placeholders a request holds: in any header
+// value, whole or as a word of it ("Bearer x", "token x"), inside Basic
+// credentials, in a cookie or in a query parameter.
+func (p *placeholders) find(header proxy.Header, query string) []loginKey {
+	if len(p.byValue) == 0 {
+		return nil
+	}
+	var found []loginKey
+	look := func(text string) bool {
+		key, ok := p.byValue[text]
+		if ok {
+			found = append(found, key)
+		}
+		return ok
+	}
+	for name, value := range header.All() {
+		if strings.EqualFold(name, "Cookie") {
+			for pair := range strings.SplitSeq(value, ";") {
+				_, v, _ := strings.Cut(pair, "=")
+				look(strings.TrimSpace(v))
+			}
+			continue
+		}
+		if look(value) {
+			continue
+		}
+		scheme, rest, ok := strings.Cut(value, " ")
+		if !ok {
+			continue
+		}
+		rest = strings.TrimSpace(rest)
+		if !strings.EqualFold(scheme, "basic") {
+			look(rest)
+			continue
+		}
+		if pair, err := base64.StdEncoding.DecodeString(rest); err == nil {
+			user, password, _ := strings.Cut(string(pair), ":")
+			look(user)
+			look(password)
+		}
+	}
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		if _, v, ok := strings.Cut(pair, "="); ok {
+			if text, err := url.QueryUnescape(v); err == nil {
+				look(text)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,269 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"kb/internal/secret"
+	"kb/internal/secretref"
+	"kb/profile"
+	"kb/providers"
+	"kb/proxy"
+	"kb/vaultfile"
+)
+
+// snapshot is what a session knows at one moment. It is immutable but for its
+// cache of hosts, and replaced whole when the vault changes.
+type snapshot struct {
+	profiles map[string]profile.Profile
+	granted  map[string]bool
+	logins   []*credentials // of the granted profiles
+	remotes  *profile.Remotes
+	gitHosts []string // hosts whose git goes over https with a login
+	refs     []string // files that references read
+	hosts    sync.Map // authority -> []*credentials: those with a rule for it
+}
+
+// credentials are a login joined with its definition.
+type credentials struct {
+	login      vaultfile.Login
+	key        loginKey
+	definition *providers.Provider
+	compiled   *providers.Compiled
+	injections map[*providers.Credential]proxy.Injection
+	problem    string // why it cannot be used; empty when it can
+}
+
+type authority struct {
+	host string
+	port uint16
+}
+
+// newSnapshot joins contents for the session that query describes.
+func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, catalog *providers.Catalog, getenv func(string) string) *snapshot {
+	s := &snapshot{
+		profiles: map[string]profile.Profile{},
+		granted:  map[string]bool{},
+		remotes:  profile.CompileRemotes(query, c.Rules),
+	}
+	for _, p := range c.Profiles {
+		s.profiles[p.Name] = p
+	}
+	for _, name := range granted {
+		if _, ok := s.profiles[name]; ok {
+			s.granted[name] = true
+		}
+	}
+	for _, l := range c.Logins {
+		if s.granted[l.Profile] {
+			s.logins = append(s.logins, join(l, catalog, getenv))
+			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
+				if file := secretref.File(l.Refs[name]); file != "" {
+					s.refs = append(s.refs, file)
+				}
+			}
+		}
+	}
+	s.gitHosts = s.findGitHosts()
+	return s
+}
+
+// join makes a login ready for requests. What is wrong with it is kept in
+// problem: its requests are refused, all others go on.
+func join(l vaultfile.Login, catalog *providers.Catalog, getenv func(string) string) *credentials {
+	c := &credentials{login: l, key: keyOf(l)}
+	definition, err := catalog.Get(l.Provider)
+	if err == nil {
+		definition, err = definition.ForBase(l.Base)
+	}
+	if err != nil {
+		c.problem = err.Error()
+		return c
+	}
+	c.definition = definition
+	fields := maps.Clone(l.Secrets)
+	if fields == nil {
+		fields = map[string]secret.Value{}
+	}
+	for name, ref := range l.Refs {
+		value, err := secretref.Resolve(ref, getenv)
+		if err != nil {
+			c.problem = err.Error()
+			// The rules still say which requests were meant for it.
+			value = secret.New("unresolved")
+		}
+		fields[name] = value
+	}
+	c.compiled, err = definition.Compile(l.Method, fields)
+	if err != nil {
+		c.problem = err.Error()
+		return c
+	}
+	c.injections = map[*providers.Credential]proxy.Injection{}
+	for _, cred := range c.compiled.Credentials() {
+		c.injections[cred] = proxy.Injection{
+			Pool: l.Profile, Delete: cred.Delete, DeleteQuery: cred.DeleteQuery,
+			Header: fieldsOf(cred.Header), Query: fieldsOf(cred.Query), Cookie: fieldsOf(cred.Cookie),
+		}
+	}
+	return c
+}
+
+func fieldsOf(pairs []providers.Pair) []proxy.Field {
+	fields := make([]proxy.Field, len(pairs))
+	for i, p := range pairs {
+		fields[i] = proxy.Field{Name: p.Name, Value: p.Value}
+	}
+	return fields
+}
+
+// at returns the credentials with a rule for an authority, in the order of the
+// vault.
+func (s *snapshot) at(host string, port uint16) []*credentials {
+	at := authority{host, port}
+	if found, ok := s.hosts.Load(at); ok {
+		return found.([]*credentials)
+	}
+	var found []*credentials
+	for _, c := range s.logins {
+		if c.compiled != nil && c.compiled.Intercepts(host, port) {
+			found = append(found, c)
+		} else if c.compiled == nil && c.definition != nil && matchesAny(c.definition.Hosts, host, port) {
+			found = append(found, c) // unusable: its requests are refused, not sent bare
+		}
+	}
+	if len(found) > 0 { // hosts without a login are asked for once a tunnel and are not worth keeping
+		s.hosts.Store(at, found)
+	}
+	return found
+}
+
+func matchesAny(patterns []string, host string, port uint16) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return providers.MatchHost(p, host, port) })
+}
+
+// private reports whether a login's own base URL is that authority: only then
+// may a private address be dialled.
+func (s *snapshot) private(host string, port uint16) bool {
+	return slices.ContainsFunc(s.at(host, port), func(c *credentials) bool { return c.login.Base != "" })
+}
+
+// provider names the provider whose rule has the path, and the repository that
+// the path names.
+func providerOf(found []*credentials, host string, port uint16, path string) (provider, repository string, ok bool) {
+	for _, c := range found {
+		if c.compiled == nil {
+			return c.login.Provider, "", true
+		}
+		if cred, match := c.compiled.Match(host, port, path); match {
+			repository, _ = cred.Inject.Remote(path)
+			return c.login.Provider, repository, true
+		}
+	}
+	return "", "", false
+}
+
+// pick returns a profile's login at a provider for a host: the one named, else
+// the default one. Where the default serves another host (a self-hosted
+// provider), the only other login that serves this one is meant.
+func pick(found []*credentials, profile, provider, as string) *credentials {
+	var others []*credentials
+	for _, c := range found {
+		if c.key == (loginKey{profile, provider, as}) {
+			return c
+		}
+		if c.key.profile == profile && c.key.provider == provider {
+			others = append(others, c)
+		}
+	}
+	if as == "" && len(others) == 1 && others[0].login.Base != "" {
+		return others[0]
+	}
+	return nil
+}
+
+// repositoryOwner says which profile a remote rule gives a repository to;
+// empty when no rule speaks of it.
+func (s *snapshot) repositoryOwner(repository string) (owner, why string, err error) {
+	claim, err := s.remotes.Claim(repository)
+	if errors.Is(err, profile.ErrNoMatch) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return claim.Profile, fmt.Sprintf("repository %s is claimed by rule %s (%s)", repository, claim.Rule.ID, claim.Rule.Conditions()), nil
+}
+
+// gitProbe is a path that every git host has: clone's first request.
+const gitProbe = "/a/b.git/info/refs"
+
+// findGitHosts lists the hosts whose clones would get a credential.
+func (s *snapshot) findGitHosts() []string {
+	var hosts []string
+	for _, c := range s.logins {
+		if c.compiled == nil {
+			continue
+		}
+		for _, pattern := range c.definition.Hosts {
+			host, port, err := providers.SplitHost(pattern)
+			if err != nil || port != 443 || strings.HasPrefix(host, "*") || slices.Contains(hosts, host) {
+				continue
+			}
+			cred, ok := c.compiled.Match(host, port, gitProbe)
+			if !ok {
+				continue
+			}
+			if remote, _ := cred.Inject.Remote(gitProbe); remote == host+"/a/b" {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+func (s *snapshot) isGitHost(host string) bool {
+	_, found := slices.BinarySearch(s.gitHosts, host)
+	return found
+}
+
+// authorities are the names that the session's certificate authority may sign
+// for: the hosts of the granted logins and of the whole catalogue, so that a
+// login made while the session runs needs nothing new.
+func authorities(s *snapshot, catalog *providers.Catalog) (names []string, addrs []netip.Addr) {
+	seen := map[string]bool{}
+	add := func(pattern string) {
+		host, _, err := providers.SplitHost(pattern)
+		if err != nil {
+			return
+		}
+		host = strings.TrimPrefix(host, "*.")
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addrs = append(addrs, addr)
+			return
+		}
+		if !seen[host] {
+			seen[host] = true
+			names = append(names, host)
+		}
+	}
+	for _, c := range s.logins {
+		if c.definition != nil {
+			for _, h := range c.definition.Hosts {
+				add(h)
+			}
+		}
+	}
+	for _, e := range catalog.Index() {
+		for _, h := range e.Hosts {
+			add(h)
+		}
+	}
+	return names, addrs
+}

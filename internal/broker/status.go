@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"kb/vaultfile"
+)
+
+// States of a login. offline and refreshing are for logins that expire.
+const (
+	StateOK         = "ok"
+	StateExpiring   = "expiring"
+	StateNeedsLogin = "needs login"
+	StateUnknown    = "unknown"
+)
+
+// expiringBefore: how long before its end a key counts as expiring. A week
+// leaves time to have a new one made where that needs another person.
+const expiringBefore = 7 * 24 * time.Hour
+
+// LoginState is a login and how it stands.
+type LoginState struct {
+	Login  vaultfile.Login
+	State  string
+	Reason string
+}
+
+// LoginStates lists every login, by profile and provider.
+func (b *Broker) LoginStates() []LoginState {
+	contents := b.Contents()
+	states := make([]LoginState, 0, len(contents.Logins))
+	for _, l := range contents.Logins {
+		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault"}
+		want := ""
+		if p, ok := contents.Profile(l.Profile); ok {
+			want = p.Expect[l.Provider]
+		}
+		c := join(l, b.Catalog(), b.getenv)
+		switch {
+		case c.problem != "":
+			s.State, s.Reason = StateNeedsLogin, c.problem
+		case want != "" && want != l.Account:
+			s.State, s.Reason = StateNeedsLogin, fmt.Sprintf("profile expects account %s", want)
+		case !l.Expires.IsZero() && !b.now().Before(l.Expires):
+			s.State, s.Reason = StateNeedsLogin, "expired on "+l.Expires.Local().Format(time.DateOnly)
+		case !l.Expires.IsZero() && l.Expires.Sub(b.now()) < expiringBefore:
+			s.State, s.Reason = StateExpiring, "expires on "+l.Expires.Local().Format(time.DateOnly)
+		case l.Account == "" && c.definition.Identity != nil:
+			s.State, s.Reason = StateUnknown, "the provider was not asked whose it is"
+		case len(l.Refs) > 0:
+			s.Reason = "reference, resolved at use"
+		}
+		states = append(states, s)
+	}
+	return states
+}
+
+// Attention lists what a person should see to, each with the command for it.
+func (b *Broker) Attention() []string {
+	contents := b.Contents()
+	var out []string
+	if len(contents.Profiles) == 0 {
+		return []string{"no profile yet: run kb profile add NAME"}
+	}
+	if len(contents.Devices) == 1 {
+		out = append(out, fmt.Sprintf("only this device can open the vault: keep a copy of %s in a safe place", b.identityFile()))
+	}
+	for _, s := range b.LoginStates() {
+		if s.State == StateNeedsLogin || s.State == StateExpiring {
+			fix := fmt.Sprintf("run kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
+			if s.Login.As != "" {
+				fix += " --as " + s.Login.As
+			}
+			out = append(out, fmt.Sprintf("%s at %s: %s; %s", s.Login.Profile, s.Login.Provider, s.Reason, fix))
+		}
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"time"
+
+	"kb/internal/audit"
+)
+
+// watchEvery is how often a session looks whether the vault, or a file that a
+// reference reads, is another one. A change takes effect within a second; two
+// stat calls in that time cost nothing that can be measured, and unlike a
+// watch on the folder they see through symbolic links and network mounts.
+const watchEvery = 300 * time.Millisecond
+
+// watch follows the vault until the session is closed.
+func (s *Session) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stopWatch = cancel
+	s.watching.Go(func() {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		seen := s.stamps()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := s.stamps()
+			if sameStamps(seen, now) {
+				continue
+			}
+			seen = now
+			s.refresh(ctx)
+		}
+	})
+}
+
+// refresh replaces the snapshot by one of the vault as it is now. A vault that
+// cannot be opened, or is not the one this device trusts, changes nothing: what
+// the session holds stays, and the audit says so.
+func (s *Session) refresh(ctx context.Context) {
+	if err := s.broker.reopen(ctx); err != nil {
+		s.note("vault changed and cannot be read; the session goes on with what it knew", err.Error())
+		return
+	}
+	next := newSnapshot(s.broker.Contents(), s.granted, s.query, s.broker.Catalog(), s.broker.getenv)
+	names, addrs := authorities(next, s.broker.Catalog())
+	for _, name := range names {
+		if !s.ca.Permits(name) {
+			// A login at a new host of the user's own: the authority is issued
+			// anew, for what the session starts from now on.
+			if err := s.ca.Reissue(names, addrs); err != nil {
+				s.note("certificate authority not issued anew", err.Error())
+			} else if err := s.replaceCertificates(); err != nil {
+				s.note("certificate files not replaced", err.Error())
+			}
+			break
+		}
+	}
+	s.snapshot.Store(next)
+	s.note("vault changed; its logins are in effect", "")
+}
+
+func (s *Session) note(reason, detail string) {
+	// A failed write is sticky in the log: the next request is refused.
+	_ = s.log.Append(audit.Event{Phase: audit.PhaseNote, Profile: s.own, Reason: reason, Detail: detail})
+}
+
+// stamps are what tells whether a watched file is another one.
+func (s *Session) stamps() []fs.FileInfo {
+	paths := append([]string{s.broker.vaultPath}, s.snapshot.Load().refs...)
+	stamps := make([]fs.FileInfo, len(paths))
+	for i, path := range paths {
+		stamps[i], _ = os.Stat(path) // a file that is gone for now is nil
+	}
+	return stamps
+}
+
+func sameStamps(a, b []fs.FileInfo) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		switch {
+		case a[i] == nil || b[i] == nil:
+			if a[i] != nil || b[i] != nil {
+				return false
+			}
+		case !os.SameFile(a[i], b[i]) || !a[i].ModTime().Equal(b[i].ModTime()) || a[i].Size() != b[i].Size():
+			return false
+		}
+	}
+	return true
+}
