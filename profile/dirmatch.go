@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -17,13 +18,20 @@ const (
 	dirHere          // where the agent stands
 )
 
+// dirHold is the outcome for one pattern.
+type dirHold struct {
+	how    dirMatch
+	weight weight // of the real path that the pattern's fixed part leads to, and of the rest
+}
+
 // dirMatcher holds directory patterns against one directory. With thousands of
 // patterns it touches the disk a few times: patterns are grouped by the parent
 // of their fixed part, and only symbolic links among its children are followed.
 type dirMatcher struct {
-	home string
-	here place
-	main place // zero unless in a linked worktree
+	home   string // "" for the root
+	noHome bool   // ~ means nothing
+	here   place
+	main   place // zero unless in a linked worktree
 
 	groups map[string]*dirGroup // by parent as written
 	latest string               // the group asked for last, which is often the next
@@ -54,7 +62,7 @@ const (
 
 func newDirMatcher(q *Query) *dirMatcher {
 	w := &q.Workspace
-	m := &dirMatcher{home: strings.TrimRight(q.Home, "/"), groups: make(map[string]*dirGroup)}
+	m := &dirMatcher{home: strings.TrimRight(q.Home, "/"), noHome: q.Home == "", groups: make(map[string]*dirGroup)}
 	m.here = place{dir: w.Dir, root: w.Root}
 	if w.Root == "" || !within(w.Dir, w.Root) {
 		m.here.root = w.Dir
@@ -64,9 +72,9 @@ func newDirMatcher(q *Query) *dirMatcher {
 	return m
 }
 
-func (m *dirMatcher) match(pattern string) dirMatch {
-	if pattern[0] == '~' && m.home == "" || pattern[0] != '~' && pattern[0] != '/' || m.here.dir == "" {
-		return dirNone
+func (m *dirMatcher) match(pattern string) dirHold {
+	if pattern[0] == '~' && m.noHome || pattern[0] != '~' && pattern[0] != '/' || m.here.dir == "" {
+		return dirHold{}
 	}
 	n := literalLen(pattern)
 	glob := pattern[n:]
@@ -81,27 +89,36 @@ func (m *dirMatcher) match(pattern string) dirMatch {
 	}
 	parent, child := fixed[:slash], fixed[slash+1:]
 	g := m.parent(parent)
-	found := dirNone
+	var found dirHold
 	if m.here.below(g.real, child) || m.main.below(g.real, child) {
 		found = m.matchBase(g.real+"/"+child, glob)
 	}
-	if found == dirHere {
+	if found.how == dirHere {
 		return found
 	}
 	if target, ok := g.link(child); ok {
-		found = max(found, m.matchBase(target, glob))
+		if led := m.matchBase(target, glob); led.how > found.how {
+			return led
+		}
 	}
 	return found
 }
 
-func (m *dirMatcher) matchBase(base, glob string) dirMatch {
+func (m *dirMatcher) matchBase(base, glob string) dirHold {
+	h := dirHold{how: dirNone}
 	switch {
 	case m.here.match(base, glob):
-		return dirHere
+		h.how = dirHere
 	case m.main.match(base, glob):
-		return dirMain
+		h.how = dirMain
+	default:
+		return h
 	}
-	return dirNone
+	if glob != "" {
+		h.weight = weigh("/" + glob)
+	}
+	h.weight.literal += utf8.RuneCountInString(base)
+	return h
 }
 
 // parent returns the group of a directory as patterns write it.

@@ -27,6 +27,10 @@ type weight struct{ literal, stars int }
 
 func weigh(pattern string) weight {
 	var w weight
+	// a/** covers a too, but a says more of it.
+	if short, ok := strings.CutSuffix(pattern, "/**"); ok {
+		pattern, w.stars = short, 1
+	}
 	for i := 0; i < len(pattern); i++ {
 		switch c := pattern[i]; c {
 		case '*':

@@ -37,11 +37,11 @@ func CompileRemotes(q Query, rules []Rule) *Remotes {
 		if r.Remote == "" || !r.holdsFor(&q) {
 			continue
 		}
-		e := candidate{rule: &r, conditions: r.conditions(), dir: dirHere}
+		e := candidate{rule: &r, conditions: r.conditions(), remoteW: weigh(r.Remote)}
 		if r.Dir != "" {
 			e.dir = dirs.match(r.Dir)
+			e.elsewhere = e.dir.how == dirNone
 		}
-		e.weigh()
 		if key, ok := patternKey(r.Remote); ok {
 			c.hosts[key] = append(c.hosts[key], e)
 		} else {
@@ -88,7 +88,7 @@ func (c *Remotes) Claim(normal string) (Claim, error) {
 	if s.tied {
 		return Claim{}, c.ambiguous(s.best, normal)
 	}
-	return Claim{Profile: s.best.rule.Profile, Rule: *s.best.rule, Elsewhere: s.best.dir == dirNone}, nil
+	return Claim{Profile: s.best.rule.Profile, Rule: *s.best.rule, Elsewhere: s.best.elsewhere}, nil
 }
 
 // search keeps the strongest of the candidates that match.
@@ -119,8 +119,8 @@ func (s *search) look(cs []candidate, normal string) {
 // claimOrder is stronger, but that a rule whose directory is elsewhere comes
 // after every other.
 func claimOrder(a, b *candidate) int {
-	if here, there := a.dir != dirNone, b.dir != dirNone; here != there {
-		return cmpBool(there, here)
+	if a.elsewhere != b.elsewhere {
+		return cmpBool(a.elsewhere, b.elsewhere)
 	}
 	return stronger(*a, *b)
 }

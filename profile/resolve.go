@@ -30,14 +30,14 @@ func Resolve(q Query, profiles []Profile, rules []Rule) (Match, error) {
 			}
 		}
 		if r.Dir != "" {
-			if c.dir = dirs.match(r.Dir); c.dir == dirNone {
+			if c.dir = dirs.match(r.Dir); c.dir.how == dirNone {
 				continue
 			}
 		}
 		if c.conditions = r.conditions(); c.conditions == 0 {
 			continue
 		}
-		c.weigh()
+		c.remoteW = weigh(r.Remote)
 		held = append(held, c)
 	}
 	m := Match{Matched: sortCandidates(held)}
@@ -72,18 +72,9 @@ type candidate struct {
 	rule       *Rule
 	conditions int
 	remote     string // the normal form that matched
-	dir        dirMatch
 	remoteW    weight
-	dirW       weight
-}
-
-func (c *candidate) weigh() {
-	if c.rule.Remote != "" {
-		c.remoteW = weigh(c.rule.Remote)
-	}
-	if c.rule.Dir != "" {
-		c.dirW = weigh(c.rule.Dir)
-	}
+	dir        dirHold
+	elsewhere  bool // in a Claim: the directory condition does not hold
 }
 
 // stronger orders candidates, the strongest first; 0 is a tie. A condition
@@ -94,8 +85,8 @@ func stronger(a, b candidate) int {
 		cmpBool(b.rule.Remote != "", a.rule.Remote != ""),
 		b.remoteW.compare(a.remoteW),
 		cmpBool(b.rule.Dir != "", a.rule.Dir != ""),
-		cmp.Compare(b.dir, a.dir),
-		b.dirW.compare(a.dirW),
+		cmp.Compare(b.dir.how, a.dir.how),
+		b.dir.weight.compare(a.dir.weight),
 	)
 }
 
@@ -243,7 +234,7 @@ func (c *candidate) reason(q *Query) string {
 		held = append(held, "remote "+c.remote)
 	}
 	if r.Dir != "" {
-		if c.dir == dirMain {
+		if c.dir.how == dirMain {
 			held = append(held, "main worktree "+q.Workspace.MainRoot)
 		} else {
 			held = append(held, "directory "+q.Workspace.Dir)
