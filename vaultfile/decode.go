@@ -167,8 +167,8 @@ func (d *decoder) profile(r *record, name string) profile.Profile {
 		switch d.at(f.raw); f.name {
 		case "also":
 			d.texts(&p.Also)
-			for i := 1; i < len(p.Also); i++ {
-				d.bad = d.bad || p.Also[i-1] >= p.Also[i]
+			for i, name := range p.Also {
+				d.bad = d.bad || !validKey(name) || i > 0 && p.Also[i-1] >= name
 			}
 		case "egress":
 			d.text(&p.Egress)
@@ -331,6 +331,12 @@ func (d *decoder) device(r *record, id string) Device {
 			d.text(&v.Kind)
 		case "name":
 			d.text(&v.Name)
+		case "vouched":
+			decodeMap(d, &v.Vouched, func(s string) []byte {
+				sig, err := base64.StdEncoding.Strict().DecodeString(s)
+				d.bad = d.bad || err != nil || len(sig) != 64
+				return sig
+			})
 		}
 	}
 	d.one(r, "grant", func(name string) bool {
@@ -339,8 +345,6 @@ func (d *decoder) device(r *record, id string) Device {
 			return d.text(&v.AddedBy)
 		case "recipient":
 			return d.text(&v.Recipient)
-		case "sig":
-			return d.bytes(&v.Signature)
 		case "sign_key":
 			return d.bytes(&v.SignKey)
 		}

@@ -3,6 +3,7 @@ package vaultfile
 import (
 	"bytes"
 	"fmt"
+	"maps"
 )
 
 // PutDevice adds a device, vouching for it as this one, or renames one that is
@@ -41,9 +42,35 @@ func (tx *Tx) PutDevice(d Device) error {
 	if d.Created.IsZero() {
 		d.Created = tx.wall
 	}
+	d.AddedBy, d.Vouched = tx.id.id, nil
 	tx.id.vouch(tx.p.vaultID, &d)
 	tx.put("device", d.ID, encodeDevice(&d))
+	tx.vouchForAll()
 	return nil
+}
+
+// vouchForAll has this device vouch for every device there is, so that whoever
+// trusts it, such as the one it has just added, finds a chain to each. The
+// signatures of devices that are no more go.
+func (tx *Tx) vouchForAll() {
+	live := map[string]bool{}
+	for i := range tx.p.records {
+		if r := &tx.p.records[i]; r.typ == "device" && !r.deleted {
+			live[r.id[len("device/"):]] = true
+		}
+	}
+	for i := range tx.p.records {
+		r := &tx.p.records[i]
+		if r.typ != "device" || r.deleted {
+			continue
+		}
+		d := newDecoder().device(r, r.id[len("device/"):])
+		if _, done := d.Vouched[tx.id.id]; !done {
+			tx.id.vouch(tx.p.vaultID, &d)
+		}
+		maps.DeleteFunc(d.Vouched, func(by string, _ []byte) bool { return !live[by] })
+		tx.put("device", d.ID, encodeDevice(&d))
+	}
 }
 
 // AddRecovery adds an age recipient (age1...) that can read the vault and
@@ -56,7 +83,7 @@ func (tx *Tx) newDeviceID() string { return tx.newID("device", "")[:8] + tx.newI
 
 // DeleteDevice removes a device: the vault is no longer encrypted to it, and
 // what it signs is not accepted. What it has read it still knows. Devices that
-// it had added stay, vouched for by this one from now on.
+// it had added stay, vouched for by this one.
 func (tx *Tx) DeleteDevice(id string) error {
 	if id == tx.id.id {
 		return fmt.Errorf("delete device %q: a device does not remove itself: %w", id, ErrInvalid)
@@ -64,16 +91,6 @@ func (tx *Tx) DeleteDevice(id string) error {
 	if err := tx.remove("device", id); err != nil {
 		return err
 	}
-	for i := range tx.p.records {
-		r := &tx.p.records[i]
-		if r.typ != "device" || r.deleted {
-			continue
-		}
-		d := newDecoder().device(r, r.id[len("device/"):])
-		if d.AddedBy == id {
-			tx.id.vouch(tx.p.vaultID, &d)
-			tx.put("device", d.ID, encodeDevice(&d))
-		}
-	}
+	tx.vouchForAll()
 	return nil
 }

@@ -35,7 +35,7 @@ var (
 	ErrRemovedSigner = fmt.Errorf("%w: it was removed", ErrUnknownSigner)
 	// ErrBadSignature: the signature is not that of the signer's key.
 	ErrBadSignature = errors.New("vault has a bad signature")
-	// ErrUntrustedDevice: a device record that no trusted device signed.
+	// ErrUntrustedDevice: a device record that no trusted device vouches for.
 	ErrUntrustedDevice = errors.New("vault holds a device that no trusted device added")
 	// ErrRollback: older than what this device accepted.
 	ErrRollback = errors.New("vault is older than the one this device last accepted")

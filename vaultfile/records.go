@@ -30,7 +30,7 @@ type Provider struct {
 }
 
 // Device is a machine that can open the vault. A device record is signed by
-// the device that added it.
+// the device that added it, and by others that know it.
 type Device struct {
 	ID        string // short random id, the key of the version vector
 	Name      string // what a person calls it
@@ -38,8 +38,12 @@ type Device struct {
 	SignKey   []byte // Ed25519 public key, 32 bytes; empty for ci and recovery, which only read
 	Kind      string // KindDevice, KindCI or KindRecovery
 	AddedBy   string // device id
-	Signature []byte // Ed25519 by AddedBy over (vault_id, id, recipient, signing key)
-	Created   time.Time
+	// Vouched holds, by device id, Ed25519 signatures over (vault_id, id,
+	// recipient, signing key). A device that adds or removes one vouches for
+	// all, so that a chain leads from it to each, and not only to those that
+	// it added itself.
+	Vouched map[string][]byte
+	Created time.Time
 }
 
 // Policy is one line of a profile's policy: what its sessions may ask of a

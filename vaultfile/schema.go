@@ -26,7 +26,7 @@ var schema = map[string][]string{
 	"provider": {"definition"},
 	"client":   {"registration"},
 	"policy":   {"rule"},
-	"device":   {"created", "grant", "kind", "name"},
+	"device":   {"created", "grant", "kind", "name", "vouched"},
 	"setting":  {"value"},
 }
 
@@ -207,12 +207,12 @@ func encodeDevice(d *Device) []field {
 	var g object
 	g.str("added_by", d.AddedBy)
 	g.str("recipient", d.Recipient)
-	g.str("sig", base64.StdEncoding.EncodeToString(d.Signature))
 	g.str("sign_key", base64.StdEncoding.EncodeToString(d.SignKey))
 	fs := intField(nil, "created", unix(d.Created))
 	fs = rawField(fs, "grant", g.done())
 	fs = strField(fs, "kind", d.Kind)
-	return strField(fs, "name", d.Name)
+	fs = strField(fs, "name", d.Name)
+	return rawField(fs, "vouched", strMap(d.Vouched, base64.StdEncoding.EncodeToString))
 }
 
 func encodeSetting(s *Setting) []field { return strField(nil, "value", s.Value) }

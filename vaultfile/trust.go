@@ -23,95 +23,98 @@ func grant(vaultID string, d *Device) []byte {
 
 // vouch signs a device record as this device.
 func (i *Identity) vouch(vaultID string, d *Device) {
-	d.AddedBy = i.id
-	d.Signature = ed25519.Sign(i.sign, grant(vaultID, d))
+	d.Vouched = maps.Clone(d.Vouched)
+	if d.Vouched == nil {
+		d.Vouched = map[string][]byte{}
+	}
+	d.Vouched[i.id] = ed25519.Sign(i.sign, grant(vaultID, d))
 }
 
-// signers works out whom to trust in a vault, starting from those whom this
-// device trusts already: a device is trusted if a chain of device records
-// leads from it to one of them, and none on the way was removed before. Every
-// live device of the vault must be reached, else the vault could smuggle a
-// recipient in.
-func signers(vaultID string, devices []Device, roots map[string][]byte, removed map[string]bool) (map[string][]byte, error) {
-	keys := map[string][]byte{}
+// signers works out whom to trust in a vault, starting from the roots: those
+// whom this device trusts already. A device is trusted if a chain of vouched
+// records leads from it to a root, and none on the way was removed before. The
+// keys of those that may sign are returned, and the first device that no chain
+// reaches, if any, with what is wrong with it.
+func signers(vaultID string, devices []Device, roots map[string][]byte, removed map[string]bool) (keys map[string][]byte, stranger error) {
+	keys = map[string][]byte{}
 	for id, key := range roots {
 		if !removed[id] {
 			keys[id] = key
 		}
 	}
-	pending := make([]*Device, 0, len(devices))
+	var pending []*Device
 	for i := range devices {
 		d := &devices[i]
-		if removed[d.ID] {
-			return nil, fmt.Errorf("device %q was removed and is back: %w", d.ID, ErrUntrustedDevice)
+		known, ok := keys[d.ID]
+		switch {
+		case removed[d.ID]:
+			stranger = fmt.Errorf("device %q was removed and is back: %w", d.ID, ErrUntrustedDevice)
+		case ok && !bytes.Equal(known, d.SignKey):
+			stranger = fmt.Errorf("device %q has another signing key than before: %w", d.ID, ErrUntrustedDevice)
+		default:
+			pending = append(pending, d)
 		}
-		if known, ok := keys[d.ID]; ok && !bytes.Equal(known, d.SignKey) {
-			return nil, fmt.Errorf("device %q has another signing key than before: %w", d.ID, ErrUntrustedDevice)
-		}
-		pending = append(pending, d)
 	}
-	for progress := true; progress && len(pending) > 0; {
+	for progress := true; progress; {
 		progress = false
 		rest := pending[:0]
 		for _, d := range pending {
-			by := keys[d.AddedBy]
-			if len(by) != ed25519.PublicKeySize {
+			if !d.vouchedBy(vaultID, keys) {
 				rest = append(rest, d)
 				continue
 			}
-			if !ed25519.Verify(by, grant(vaultID, d), d.Signature) {
-				return nil, fmt.Errorf("device %q: its record's signature is not that of %q: %w", d.ID, d.AddedBy, ErrUntrustedDevice)
-			}
+			progress = true
 			if len(d.SignKey) > 0 {
 				keys[d.ID] = d.SignKey
 			}
-			progress = true
 		}
 		pending = rest
 	}
-	if len(pending) > 0 {
-		return nil, fmt.Errorf("device %q, added by %q: %w", pending[0].ID, pending[0].AddedBy, ErrUntrustedDevice)
+	if stranger == nil && len(pending) > 0 {
+		stranger = fmt.Errorf("device %q: %w", pending[0].ID, ErrUntrustedDevice)
 	}
-	return keys, nil
+	return keys, stranger
 }
 
-// verify checks a vault's signature and chain against what is remembered, and
-// returns what to remember of its devices.
+// vouchedBy reports whether the holder of any of the keys vouches for d.
+func (d *Device) vouchedBy(vaultID string, keys map[string][]byte) bool {
+	for by, sig := range d.Vouched {
+		if key := keys[by]; len(key) == ed25519.PublicKeySize && ed25519.Verify(key, grant(vaultID, d), sig) {
+			return true
+		}
+	}
+	return false
+}
+
+// verify checks a vault's signer, signature and devices, in this order,
+// against what is remembered, and returns what to remember of them: the keys
+// to trust and the devices that are gone.
+//
+// Every live device must be reached by a chain, not the signer alone: the
+// vault could else smuggle in a recipient that the next save encrypts to.
 func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, removed map[string]bool) (trusted map[string][]byte, gone map[string]bool, err error) {
-	if removed[p.signer] {
-		return nil, nil, ErrRemovedSigner
-	}
-	live := map[string]bool{}
-	for i := range c.Devices {
-		live[c.Devices[i].ID] = true
-	}
-	gone = maps.Clone(removed)
-	if gone == nil {
-		gone = map[string]bool{}
-	}
+	gone = map[string]bool{}
+	maps.Copy(gone, removed)
 	for i := range p.records {
 		if r := &p.records[i]; r.typ == "device" && r.deleted {
 			gone[r.id[len("device/"):]] = true
 		}
 	}
-	keys, chainErr := signers(p.vaultID, c.Devices, roots, removed)
-	key := keys[p.signer]
-	if chainErr != nil {
-		// Was it the signer that nobody knows? Then that is the news.
-		if _, root := roots[p.signer]; !root {
-			if !p.chained(c, roots, removed) {
-				return nil, nil, fmt.Errorf("signer %q: %w", p.signer, ErrUnknownSigner)
-			}
-		}
-		return nil, nil, chainErr
+	keys, stranger := signers(p.vaultID, c.Devices, roots, removed)
+	live := map[string]bool{}
+	for i := range c.Devices {
+		live[c.Devices[i].ID] = true
 	}
+	key := keys[p.signer]
 	switch {
 	case gone[p.signer]:
 		return nil, nil, ErrRemovedSigner
-	case key == nil || !live[p.signer]:
+	case len(key) != ed25519.PublicKeySize || !live[p.signer]:
 		return nil, nil, fmt.Errorf("signer %q: %w", p.signer, ErrUnknownSigner)
 	case !ed25519.Verify(key, sigMessage(digest), p.sig):
 		return nil, nil, ErrBadSignature
+	case stranger != nil:
+		return nil, nil, stranger
 	}
 	trusted = map[string][]byte{}
 	for id, k := range keys {
@@ -120,35 +123,4 @@ func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, 
 		}
 	}
 	return trusted, gone, nil
-}
-
-// chained reports whether a chain leads from the signer to a root, whatever
-// the other devices look like.
-func (p *payload) chained(c *Contents, roots map[string][]byte, removed map[string]bool) bool {
-	byID := map[string]*Device{}
-	for i := range c.Devices {
-		byID[c.Devices[i].ID] = &c.Devices[i]
-	}
-	id := p.signer
-	for range len(byID) + 1 {
-		d := byID[id]
-		if removed[id] {
-			return false
-		}
-		if _, root := roots[id]; root {
-			return true
-		}
-		if d == nil {
-			return false
-		}
-		by := byID[d.AddedBy]
-		if k, root := roots[d.AddedBy]; root {
-			return !removed[d.AddedBy] && ed25519.Verify(k, grant(p.vaultID, d), d.Signature)
-		}
-		if by == nil || len(by.SignKey) != ed25519.PublicKeySize || !ed25519.Verify(by.SignKey, grant(p.vaultID, d), d.Signature) {
-			return false
-		}
-		id = d.AddedBy
-	}
-	return false
 }
