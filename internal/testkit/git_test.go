@@ -29,7 +29,7 @@ func TestGitServesRealGit(t *testing.T) {
 	g := NewGit(t)
 	g.Users = map[string]string{"t1": "me"}
 	g.Allow = func(_, repository string, _ bool) bool { return repository != "acme/closed" }
-	w.Serve("github.com", OriginConfig{Handler: g})
+	w.Serve("github.com", OriginConfig{Handler: g, HTTP1: true})
 	dir := t.TempDir()
 	if out, err := gitIn(t, dir, "clone", "https://github.com/acme/api.git", "bare"); err == nil || !strings.Contains(out, "terminal prompts disabled") {
 		t.Fatalf("a clone without credentials must be asked for some: %v %s", err, out)

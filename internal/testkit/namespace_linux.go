@@ -42,13 +42,13 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "testkit: set up namespace:", err)
 		os.Exit(setUpFailed)
 	case "inside":
-		os.Exit(m.Run())
+		os.Exit(run(m))
 	}
 	code, err := enter()
 	if err != nil {
 		_ = os.Setenv(reasonVar, err.Error())
 		fmt.Fprintln(os.Stderr, "testkit: no test namespace:", err)
-		os.Exit(m.Run())
+		os.Exit(run(m))
 	}
 	os.Exit(code)
 }
