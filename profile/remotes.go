@@ -77,9 +77,8 @@ func (c *Remotes) Claim(normal string) (Claim, error) {
 		return Claim{}, ErrNoMatch
 	}
 	var s search
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		s.look(c.hosts[normal[:len(host)+1+i]], normal)
-	}
+	segment, _, _ := strings.Cut(rest, "/")
+	s.look(c.hosts[normal[:len(host)+1+len(segment)]], normal)
 	s.look(c.hosts[host], normal)
 	s.look(c.any, normal)
 	if s.best == nil {

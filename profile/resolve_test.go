@@ -56,6 +56,7 @@ func TestResolve(t *testing.T) {
 		"case in the pattern":     {q: acme, rules: []Rule{{ID: "a", Profile: "work", Remote: "github.com/Acme/A*"}}, want: "work a"},
 		"case counts elsewhere":   {q: at("/x", "git.acme.example/Acme/api"), rules: []Rule{{ID: "a", Profile: "work", Remote: "git.acme.example/acme/*"}}},
 		"a port is another host":  {q: at("/x", "github.com:8443/acme/api"), rules: []Rule{{ID: "a", Profile: "work", Remote: "github.com/acme/*"}}},
+		"an IPv6 address":         {q: at("/x", "[::1]:2222/acme/api"), rules: []Rule{{ID: "a", Profile: "work", Remote: `\[::1\]:2222/acme/*`}}, want: "work a"},
 		"only the primary decides": {
 			q: at("/x", "github.com/me/api", "github.com/acme/api"), rules: []Rule{{ID: "a", Profile: "work", Remote: "github.com/acme/*"}},
 		},

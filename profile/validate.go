@@ -84,7 +84,7 @@ func ValidateRule(r Rule) error {
 	}
 	if r.Remote != "" {
 		if why := badRemotePattern(r.Remote); why != "" {
-			return bad("remote", r.Remote, why)
+			return bad("remote", stripCredentials(r.Remote), why)
 		}
 	}
 	if r.Dir != "" {
@@ -202,6 +202,8 @@ func badRemotePattern(p string) string {
 		return "has no path; write " + host + "/**"
 	case host == "**":
 		return "has ** for its host; write * for any host"
+	case strings.HasPrefix(host, "["):
+		return "has a set of characters for its host; for an IPv6 address write \\" + strings.Replace(p, "]", `\]`, 1)
 	case host != strings.ToLower(host):
 		return "has an upper-case host; write " + strings.ToLower(host) + "/" + path
 	case strings.HasSuffix(path, ".git"):
@@ -213,7 +215,7 @@ func badRemotePattern(p string) string {
 		return "names an ssh address; write " + real + "/" + path
 	}
 	name, port, hasPort := strings.Cut(host, ":")
-	if hasPort && !strings.HasPrefix(host, "[") {
+	if hasPort && !strings.HasPrefix(host, `\[`) {
 		if _, _, err := cutPort("h:" + port); err != nil || port == "" {
 			return "has a port that is no number; write " + name + "/" + strings.TrimPrefix(port+"/"+path, "/")
 		}
@@ -237,7 +239,7 @@ func badDirPattern(p string) string {
 	case p[0] != '/' && p[0] != '~':
 		return "is not absolute; start it with / or ~/"
 	case strings.HasSuffix(p, "/"):
-		return "ends in a slash; write " + p + "** for all below it"
+		return "ends in a slash; for all below it write " + p + "**"
 	case strings.Contains(p, "//"):
 		return "has an empty path segment"
 	}
