@@ -186,7 +186,7 @@ func (c *Catalog) Index() []IndexEntry {
 		}
 	}
 	for _, p := range c.own {
-		e := p.index()
+		e := p.IndexEntry()
 		if i, ok := indexOf(p.Replaces); ok {
 			e.Env = append(e.Env, index[i].Env...)
 			slices.Sort(e.Env)
@@ -198,8 +198,8 @@ func (c *Catalog) Index() []IndexEntry {
 	return entries
 }
 
-// index is what the generated index holds for a definition.
-func (p *Provider) index() IndexEntry {
+// IndexEntry is what an index holds for the definition.
+func (p *Provider) IndexEntry() IndexEntry {
 	e := IndexEntry{Name: p.Name, Title: p.Title}
 	q := p
 	if based, err := p.ForBase(""); err == nil {

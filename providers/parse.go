@@ -121,23 +121,23 @@ func (d *document) provider() *Provider {
 	if p.Identity != nil && p.Identity.Method == "" {
 		p.Identity.Method = "GET"
 	}
-	cite := func(source string, unverified bool) {
+	cite := func(source string) {
 		if source != "" && !slices.Contains(p.Sources, source) {
 			p.Sources = append(p.Sources, source)
 		}
-		p.Unverified = p.Unverified || unverified
 	}
 	for _, in := range p.Inject {
-		cite(in.Source, in.Unverified)
-	}
-	for _, m := range p.Mints {
-		cite(m.Source, m.Unverified)
+		cite(in.Source)
+		p.Unverified = p.Unverified || in.Unverified
 	}
 	for _, l := range d.Login {
-		cite("", l.Unverified)
+		p.Unverified = p.Unverified || l.Unverified
+	}
+	for _, m := range p.Mints {
+		cite(m.Source)
 	}
 	if p.Identity != nil {
-		cite(p.Identity.Source, p.Identity.Unverified)
+		cite(p.Identity.Source)
 	}
 	return p
 }

@@ -8,7 +8,7 @@ type Provider struct {
 	Docs        string            // vendor page on authentication
 	Note        string            // what a person should know before using it; may be empty
 	Sources     []string          // vendor pages that the facts come from, those of the blocks included
-	Unverified  bool              // some fact here has no vendor source yet
+	Unverified  bool              // the whole, a login method or a rule has no vendor source yet
 	Replaces    string            // name of the built-in definition that an own one replaces
 	Base        *Base             // nil unless the login gives the service's base URL
 	Hosts       []string          // "name", "*.suffix", either with ":port" when it is not 443; {host} stands for the host of a login's base URL
