@@ -11,9 +11,7 @@ func (c *conn) absolute() bool {
 	q := &c.q
 	t, r := c.parseAbsolute()
 	if r != nil {
-		c.s.policy.Refused(t.info, nil, r)
-		c.refuse(r, false)
-		c.linger()
+		c.turnDown(t.info, nil, r)
 		return false
 	}
 	t.route = c.s.policy.Route(c.ctx, t.info)
@@ -28,13 +26,12 @@ func (c *conn) absolute() bool {
 		r = portRefusal()
 	}
 	if r != nil {
-		c.s.policy.Refused(t.info, nil, r)
-		c.refuse(r, false)
-		c.linger()
+		c.turnDown(t.info, nil, r)
 		return false
 	}
 	q.websocket = false
-	return c.exchange(t)
+	c.begin(t.info, "http")
+	return c.carry(t)
 }
 
 // parseAbsolute reads the target of an absolute-form request and leaves the

@@ -42,7 +42,7 @@ func (c *conn) unauthorized(given bool) (keep bool) {
 		r.Message = "The kb session token is wrong: it belongs to another session, or one that has ended."
 		r.Fix = "kb exec -- COMMAND"
 		c.s.policy.Refused(ConnectInfo{}, nil, r)
-		c.enter(phasePolicy)
+		c.track.enter(phasePolicy)
 		c.s.throttle.wait(c.ctx)
 	}
 	c.unasked++
@@ -51,6 +51,6 @@ func (c *conn) unauthorized(given bool) (keep bool) {
 	if !keep {
 		c.linger()
 	}
-	c.enter(phaseIdle)
+	c.track.enter(phaseIdle)
 	return keep
 }

@@ -8,9 +8,8 @@ import (
 
 // Reasons for refusing a body. The text is shown to the client.
 var (
-	errChunk     = errors.New("a chunk is not its size in hex, CRLF, and as many bytes")
-	errTrailer   = errors.New("a trailer names a field that frames, routes or authenticates (RFC 9110 §6.5.1)")
-	errUnbounded = errors.New("the body runs to the end of the connection")
+	errChunk   = errors.New("a chunk is not its size in hex, CRLF, and as many bytes")
+	errTrailer = errors.New("a trailer names a field that frames, routes or authenticates (RFC 9110 §6.5.1)")
 )
 
 // source is the content of a message as it arrives, framing removed.
@@ -19,8 +18,9 @@ type source interface {
 	// good until the next call. io.EOF is the message's proper end, anything
 	// else a broken one.
 	next() ([]byte, error)
-	// ready reports whether next can answer without waiting.
-	ready() bool
+	// onWait sets what is called before each wait for more bytes; its error is
+	// next's. Nil does nothing.
+	onWait(func() error)
 	// trailer returns the trailer fields, once next has returned io.EOF.
 	trailer() []field
 }
@@ -57,7 +57,7 @@ func (b *body) reset(rd *reader, length int64, strict bool) {
 // done reports whether the message was read to its end.
 func (b *body) done() bool { return b.framing == framedDone }
 
-func (b *body) ready() bool { return b.framing == framedDone || b.rd.buffered() > 0 }
+func (b *body) onWait(f func() error) { b.rd.before = f }
 
 func (b *body) trailer() []field { return b.fields }
 
@@ -186,4 +186,9 @@ func trailerAllowed(name string) bool {
 		return false
 	}
 	return !strings.HasPrefix(name, "Proxy-") && !strings.HasPrefix(name, "Kb-")
+}
+
+// whole reports whether all of the content is in the buffer already.
+func (b *body) whole() bool {
+	return b.framing == framedLength && b.left <= int64(b.rd.buffered())
 }

@@ -7,23 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-)
-
-// phase is what a client connection is doing, and so which limit it is under.
-type phase int32
-
-const (
-	phaseHead      phase = iota // part of a head has come, or the connection is new
-	phaseIdle                   // waits for its next request
-	phaseHandshake              // TLS
-	phasePolicy                 // the policy is asked; a human may be
-	phaseExchange               // bytes go to and from an upstream
-	phaseLinger                 // the answer is complete, the upload is not
-	phaseTunnel                 // bytes that kb does not read, or a websocket
-	phaseH2                     // x/net/http2 has its own limits
 )
 
 // conn is one client connection. One goroutine serves it, both sides of it
@@ -31,26 +18,24 @@ const (
 type conn struct {
 	s      *Server
 	raw    net.Conn
-	sys    syscall.RawConn
 	ctx    context.Context // ends when the connection does, or the client has gone
 	cancel context.CancelFunc
+	track  tracker
 
-	nc   net.Conn // raw, or TLS over it
-	rd   reader
-	wr   *bufio.Writer
-	user string  // proxy user name, once the token was right
-	tun  *tunnel // the CONNECT that this connection is inside of
-	q    request
-	body body
-	x    exchange
+	nc      net.Conn // raw, or TLS over it
+	rd      reader
+	wr      *bufio.Writer
+	user    string  // proxy user name, once the token was right
+	tun     *tunnel // the CONNECT that this connection is inside of
+	q       request
+	body    body
+	x       exchange
+	chunked bool // the answer's content goes in chunks
+	unasked int  // answers of 407 so far
 
-	phase    atomic.Int32
-	since    atomic.Int64 // coarse time of the phase's beginning or last progress
-	upstream atomic.Pointer[upstreamConn]
-	other    atomic.Pointer[net.Conn] // the far side of a tunnel
-	expired  atomic.Bool              // the exchange came under its limit
-	gone     atomic.Bool              // the client closed while the answer was awaited
-	unasked  int                      // answers of 407 so far
+	far     atomic.Pointer[net.Conn] // the far side of a tunnel
+	mu      sync.Mutex
+	streams map[*stream]struct{} // of HTTP/2
 }
 
 // tunnel is what a CONNECT was granted.
@@ -69,82 +54,58 @@ const unaskedMax = 8
 func newConn(s *Server, raw net.Conn) *conn {
 	c := &conn{s: s, raw: raw, nc: raw}
 	c.rd.src = raw
-	if sc, ok := raw.(syscall.Conn); ok {
-		c.sys, _ = sc.SyscallConn()
-	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.enter(phaseHead)
+	c.track.clock, c.track.cut, c.track.abort = &s.clock, c.cut, c.cancel
+	if sc, ok := raw.(syscall.Conn); ok {
+		c.track.sys, _ = sc.SyscallConn()
+	}
+	c.x.s, c.x.cl, c.x.track = s, c, &c.track
+	c.x.flush = func() error {
+		if c.wr.Flush() != nil {
+			return errClientGone
+		}
+		return nil
+	}
+	c.track.enter(phaseHead)
 	return c
 }
 
-func (c *conn) enter(p phase) {
-	c.since.Store(c.s.clock.Load())
-	c.phase.Store(int32(p))
-}
-
-// touch notes progress.
-func (c *conn) touch() { c.since.Store(c.s.clock.Load()) }
-
 // waiting reports whether nothing is lost if the connection is closed.
 func (c *conn) waiting() bool {
-	p := phase(c.phase.Load())
-	return p == phaseIdle || p == phaseHead
+	if c.track.in(phaseH2) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.streams) == 0
+	}
+	return c.track.in(phaseIdle) || c.track.in(phaseHead)
 }
 
 // cut ends the connection from another goroutine, mid-message if need be.
 func (c *conn) cut() {
 	c.cancel()
 	_ = c.raw.Close()
-	if u := c.upstream.Load(); u != nil {
+	if u := c.track.upstream.Load(); u != nil {
 		u.close()
 	}
-	if o := c.other.Load(); o != nil {
-		_ = (*o).Close()
+	if far := c.far.Load(); far != nil {
+		_ = (*far).Close()
 	}
 }
 
 // check holds the connection against its limits; the scanner calls it.
 func (c *conn) check(now time.Time) {
-	idle := now.Sub(time.Unix(0, c.since.Load()))
-	l := &c.s.limits
-	switch phase(c.phase.Load()) {
-	case phaseHead:
-		if idle > l.Head {
-			c.cut()
-		}
-	case phaseIdle:
-		if idle > l.KeepAlive {
-			c.cut()
-		}
-	case phaseHandshake:
-		if idle > l.Handshake {
-			c.cut()
-		}
-	case phaseLinger:
-		if idle > l.Linger {
-			c.cut()
-		}
-	case phasePolicy:
-		if hungUp(c.sys) {
-			c.gone.Store(true)
-			c.cut()
-		}
-	case phaseExchange:
-		if c.tun != nil && hungUp(c.sys) {
-			c.gone.Store(true)
-			c.cut()
-			return
-		}
-		if idle <= l.Exchange {
-			return
-		}
-		// The upstream first, so that the client can still be told; what then
-		// does not end is stuck on the client.
-		if u := c.upstream.Load(); u != nil && !c.expired.Swap(true) {
-			u.close()
-			return
-		}
-		c.cut()
+	c.track.check(now, &c.s.limits)
+	if !c.track.in(phaseH2) {
+		return
+	}
+	c.mu.Lock()
+	list := make([]*stream, 0, len(c.streams))
+	for st := range c.streams {
+		list = append(list, st)
+	}
+	c.mu.Unlock()
+	for _, st := range list {
+		st.track.check(now, &c.s.limits)
 	}
 }
 
@@ -163,13 +124,12 @@ func (c *conn) one() bool {
 	if !c.readHead() {
 		return false
 	}
-	q := &c.q
-	user, ok, given := c.s.authorized(q.fields)
+	user, ok, given := c.s.authorized(c.q.fields)
 	if !ok {
 		return c.unauthorized(given)
 	}
 	c.user = user
-	if q.method == http.MethodConnect {
+	if c.q.method == http.MethodConnect {
 		c.serveConnect()
 		return false
 	}
@@ -179,10 +139,10 @@ func (c *conn) one() bool {
 // readHead waits for a request and parses it. On false the connection is
 // finished.
 func (c *conn) readHead() bool {
-	if c.rd.buffered() == 0 && phase(c.phase.Load()) != phaseHead {
-		c.enter(phaseIdle)
+	if c.rd.buffered() == 0 && !c.track.in(phaseHead) {
+		c.track.enter(phaseIdle)
 	} else {
-		c.enter(phaseHead)
+		c.track.enter(phaseHead)
 	}
 	head, err := c.rd.head(c.s.limits.HeadBytes, true, c.firstByte)
 	if err == nil {
@@ -195,21 +155,74 @@ func (c *conn) readHead() bool {
 	if err == io.EOF || errors.Is(err, errTruncated) || isNetError(err) {
 		return false
 	}
-	r := malformed(err)
-	c.s.policy.Refused(c.info(), nil, r)
-	c.refuse(r, false)
-	c.linger()
+	info := ConnectInfo{User: c.user}
+	if c.tun != nil {
+		info = c.tun.info
+	}
+	c.q.method = "" // it may be that of the request before
+	c.turnDown(info, nil, malformed(err))
 	return false
 }
 
-func (c *conn) firstByte() { c.enter(phaseHead) }
+func (c *conn) firstByte() { c.track.enter(phaseHead) }
 
-// info is what is known of where the client wants to go.
-func (c *conn) info() ConnectInfo {
-	if c.tun != nil {
-		return c.tun.info
+// turnDown refuses a request before the policy was asked, and ends the
+// connection: what else is on it cannot be trusted to be a request.
+func (c *conn) turnDown(info ConnectInfo, ri *RequestInfo, r *Refusal) {
+	c.s.policy.Refused(info, ri, r)
+	c.refuse(r, false)
+	c.linger()
+}
+
+// carry serves the request in c.q, whose exchange has begun. It reports
+// whether the connection goes on.
+func (c *conn) carry(t *tunnel) (keep bool) {
+	x, q := &c.x, &c.q
+	if !c.body.done() {
+		x.src, x.length = &c.body, q.length
 	}
-	return ConnectInfo{User: c.user}
+	x.closing, x.out.expect, x.out.websocket = q.close, q.expect, q.websocket
+	r := x.run(c.ctx, t)
+	if r != nil {
+		// A body that nobody reads is not told apart from a next request.
+		keep = !x.closing && (x.src == nil || c.body.done())
+		c.refuse(r, keep)
+		x.tell(r.status())
+		if !keep {
+			c.linger()
+		}
+		return keep
+	}
+	x.tell(0)
+	switch {
+	case x.broken:
+		c.breakOff()
+		return false
+	case x.closing:
+		c.linger()
+		return false
+	}
+	return true
+}
+
+// begin starts the exchange of the request in c.q.
+func (c *conn) begin(info ConnectInfo, scheme string) {
+	proto := "HTTP/1.1"
+	if c.q.minor == 0 {
+		proto = "HTTP/1.0"
+	}
+	c.x.begin(info, scheme, proto, c.q.method, c.q.target, c.q.fields, c.q.options)
+}
+
+// breakOff ends the connection so that the client takes what it has for a
+// part. Without a last chunk, the bytes promised, or TLS's close_notify it
+// does; an answer that ends with a plain connection needs a reset.
+func (c *conn) breakOff() {
+	_ = c.wr.Flush()
+	if l, ok := c.raw.(interface{ SetLinger(int) error }); ok && c.q.minor == 0 {
+		_ = l.SetLinger(0)
+	}
+	_ = c.raw.Close()
 }
 
 // isNetError reports whether err comes from the connection rather than from
@@ -223,7 +236,7 @@ func isNetError(err error) bool {
 func (c *conn) turnAway() {
 	defer c.cancel()
 	defer func() { _ = c.raw.Close() }()
-	_ = c.raw.SetDeadline(time.Now().Add(time.Second))
+	_ = c.raw.SetDeadline(time.Now().Add(lingerTime))
 	c.wr = bufio.NewWriterSize(c.raw, 1<<10)
 	c.refuse(&Refusal{Status: http.StatusServiceUnavailable, Code: CodeShuttingDown,
 		Message: "The kb session is ending, or has too many connections open."}, false)

@@ -14,7 +14,7 @@ func (c *conn) serveConnect() {
 	info := ConnectInfo{User: c.user}
 	host, port, err := parseAuthority(q.target, 0)
 	if err != nil {
-		c.refuseConnect(info, &Refusal{Status: http.StatusBadRequest, Code: CodeMalformed, Message: sentence(err)})
+		c.turnDown(info, nil, &Refusal{Status: http.StatusBadRequest, Code: CodeMalformed, Message: sentence(err)})
 		return
 	}
 	info.Host, info.Port = host, port
@@ -22,7 +22,7 @@ func (c *conn) serveConnect() {
 	if q.host != "" {
 		// Some leave out the port, whichever it is.
 		if h, p, err := parseAuthority(q.host, port); err != nil || h != host || p != port {
-			c.refuseConnect(info, misdirected("the Host of the CONNECT request is not its target"))
+			c.turnDown(info, nil, misdirected("the Host of the CONNECT request is not its target"))
 			return
 		}
 	}
@@ -37,7 +37,7 @@ func (c *conn) serveConnect() {
 	case Intercept:
 		c.intercept(t)
 	default:
-		c.refuseConnect(info, deniedBy(t.route))
+		c.turnDown(info, nil, deniedBy(t.route))
 	}
 }
 
@@ -57,17 +57,11 @@ func misdirected(why string) *Refusal {
 	return &Refusal{Status: http.StatusMisdirectedRequest, Code: CodeMisdirected, Message: "kb refused the request: " + why + "."}
 }
 
-func (c *conn) refuseConnect(info ConnectInfo, r *Refusal) {
-	c.s.policy.Refused(info, nil, r)
-	c.refuse(r, false)
-	c.linger()
-}
-
 // intercept opens the tunnel itself: TLS with a leaf for the CONNECT host, and
 // HTTP inside.
 func (c *conn) intercept(t *tunnel) {
 	c.tun = t
-	c.enter(phaseHandshake)
+	c.track.enter(phaseHandshake)
 	if _, err := c.wr.WriteString("HTTP/1.1 200 OK\r\n\r\n"); err != nil || c.wr.Flush() != nil {
 		return
 	}
@@ -89,7 +83,7 @@ func (c *conn) intercept(t *tunnel) {
 	}
 	inner.rest.buf = nil
 	c.nc, c.rd.src = secure, secure
-	c.enter(phaseIdle)
+	c.track.enter(phaseIdle)
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {
 		c.serveH2(secure)
 		return
@@ -121,7 +115,7 @@ func (s *Server) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		Time:                        s.now,
-		NextProtos:                  []string{"http/1.1"},
+		NextProtos:                  []string{"h2", "http/1.1"},
 		DynamicRecordSizingDisabled: true, // 1 KiB answers would take two writes
 		// Asked for every hello, also where a session resumes and no
 		// certificate is picked.
@@ -206,14 +200,12 @@ func (c *conn) inside() bool {
 	if !c.readHead() {
 		return false
 	}
-	q := &c.q
-	if r := c.judgeInside(q); r != nil {
-		c.s.policy.Refused(c.tun.info, nil, r)
-		c.refuse(r, false)
-		c.linger()
+	c.begin(c.tun.info, "https")
+	if r := c.judgeInside(&c.q); r != nil {
+		c.turnDown(c.tun.info, &c.x.info, r)
 		return false
 	}
-	return c.exchange(c.tun)
+	return c.carry(c.tun)
 }
 
 // judgeInside refuses what names another place than the tunnel's, and what

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -227,4 +228,32 @@ func tlsFailure(err error) bool {
 // alerts, no secrets.
 func tlsWords(err error) string {
 	return strings.TrimPrefix(err.Error(), "tls: ")
+}
+
+// dialRefusal sorts an error of dialling. own says that kb refused, rather
+// than the network.
+func dialRefusal(host string, err error) (r *Refusal, ended string, own bool) {
+	var blocked *addressError
+	var unresolved *resolveError
+	switch {
+	case errors.As(err, &blocked):
+		return &Refusal{Status: http.StatusForbidden, Code: CodeAddress,
+			Message: "kb refused to connect: " + host + " resolves to " + blocked.why + "."}, endedRefused, true
+	case errors.As(err, &unresolved):
+		return &Refusal{Status: http.StatusBadGateway, Code: CodeResolve,
+			Message: "The name " + host + " could not be resolved."}, endedDial, false
+	case tlsFailure(err):
+		return &Refusal{Status: http.StatusBadGateway, Code: CodeUpstreamTLS,
+			Message: "The certificate or the TLS handshake of " + host + " is not valid: " + tlsWords(err) + "."}, endedTLS, false
+	}
+	return &Refusal{Status: http.StatusBadGateway, Code: CodeDial,
+		Message: "No connection to " + host + " could be made."}, endedDial, false
+}
+
+// onlyH2 reports whether an upstream broke off the handshake because HTTP/1.1
+// was all it was offered (RFC 7301 §3.2).
+func onlyH2(err error) bool {
+	const noApplicationProtocol = tls.AlertError(120)
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == noApplicationProtocol.Error()
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
-// How an exchange or a tunnel ended, in Outcome.Err.
+// How an exchange or a tunnel ended, in Outcome.Err. "" is a whole answer.
 const (
 	endedRefused   = "refused"        // kb answered
 	endedDial      = "dial"           // no connection to the upstream
@@ -21,38 +21,100 @@ const (
 	endedTimeout   = "idle limit"     // no byte in either direction for too long
 )
 
-// exchange is one request and its answer. It is kept with its connection and
-// used again, so that a request allocates little.
+// client is the side that gets the answer: HTTP/1.1 or one stream of HTTP/2.
+// Its writing methods fail when the client has gone.
+type client interface {
+	interim(a *answer) error // 1xx
+	head(a *answer, closing bool) error
+	content(p []byte) error
+	flush() error
+	end(trailers []field) error
+	finish() error // after end: nothing more comes
+	// stop makes the upload's reads from the client fail.
+	stop()
+}
+
+// exchange is one request and its answer. HTTP/1.1 keeps it with the
+// connection, so that a request allocates little.
 type exchange struct {
+	s      *Server
+	cl     client
+	track  *tracker
+	src    source // the request's body; nil if it has none
+	length int64  // of the body, or chunkedLength
+
 	info    RequestInfo
+	asked   bool // the target had a "?"
 	clean   []field
 	out     outgoing
 	ans     answer
 	inj     *Injection
 	started time.Time
 	scratch []byte
-	upload  chan error // the upload's end, when it has a goroutine
-	sent    int64      // body bytes to the upstream; the upload's until it has ended
+
+	flush   func() error // flushes the client; made once
+	upload  chan error   // gets the upload's end, when it has a goroutine
+	sent    atomic.Int64 // body bytes to the upstream
 	got     int64
-	status  int
-	ended   string
-	told    bool
+	status  int    // sent to the client
+	ended   string // Outcome.Err
+	closing bool   // the client's connection cannot go on to a next request
+	broken  bool   // the answer was cut short, the client must see that
 }
 
 // begin makes an exchange of a request that has passed the checks of its hop.
 func (x *exchange) begin(ci ConnectInfo, scheme, proto, method, target string, fields []field, options []string) {
-	*x = exchange{clean: x.clean[:0], out: x.out, ans: x.ans, scratch: x.scratch[:0], upload: x.upload}
-	path, query, _ := strings.Cut(target, "?")
+	x.src, x.length, x.inj, x.got, x.status, x.ended, x.closing, x.broken = nil, 0, nil, 0, 0, "", false, false
+	x.sent.Store(0)
+	path, query, asked := strings.Cut(target, "?")
+	x.asked = asked
 	x.info = RequestInfo{ConnectInfo: ci, Scheme: scheme, Method: method, Path: path, Query: query, Proto: proto}
-	x.clean = endToEnd(x.clean, fields, options, &x.info)
+	x.clean = endToEnd(x.clean[:0], fields, options, &x.info)
 	x.info.Header = Header{x.clean}
+	x.out.expect, x.out.websocket = false, false
 }
 
-// authorize asks the policy and builds what goes upstream. The refusal, if
-// any, is to be answered; Done is told of it then.
-func (x *exchange) authorize(ctx context.Context, s *Server, authority string) *Refusal {
-	x.started = s.now()
-	inj, err := s.policy.Authorize(ctx, &x.info)
+// run asks the policy and carries the exchange out. A refusal is returned to
+// be answered by the caller, who then calls tell in any case.
+func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
+	x.track.enter(phasePolicy)
+	if r := x.authorize(ctx, t.authority); r != nil {
+		return r
+	}
+	x.out.length = x.length
+	x.track.expired.Store(false)
+	x.track.enter(phaseExchange)
+	key := poolKey{target: t.target, pool: x.inj.Pool, plain: x.info.Scheme != "https"}
+	if !key.plain && x.s.h2.wanted(t.target, x.info.Proto) {
+		done, r := x.overH2(ctx, key, t)
+		if done {
+			return r
+		}
+	}
+	for attempt := 0; ; attempt++ {
+		u, err := x.s.upstreamFor(ctx, key, t.reach, attempt > 0)
+		if err != nil {
+			if onlyH2(err) && !key.plain {
+				x.s.h2.learn(t.target, true)
+				if done, r := x.overH2(ctx, key, t); done {
+					return r
+				}
+			}
+			return x.unreachable(t, err)
+		}
+		x.track.upstream.Store(u)
+		r, again := x.over(u, attempt == 0)
+		x.track.upstream.Store(nil)
+		if !again {
+			return r
+		}
+	}
+}
+
+// authorize asks the policy and builds what goes upstream.
+func (x *exchange) authorize(ctx context.Context, authority string) *Refusal {
+	x.started = x.s.now()
+	inj, err := x.s.policy.Authorize(ctx, &x.info)
 	if err != nil {
 		var r *Refusal
 		if errors.As(err, &r) {
@@ -70,176 +132,131 @@ func (x *exchange) authorize(ctx context.Context, s *Server, authority string) *
 		x.inj = &Injection{Delete: inj.Delete, Done: inj.Done}
 	}
 	x.out.method, x.out.authority = x.info.Method, authority
-	return x.out.apply(x.inj, x.clean, x.info.Path, x.info.Query)
+	return x.out.apply(x.inj, x.clean, x.info.Path, x.info.Query, x.asked)
 }
 
-// tell reports the outcome, once.
-func (x *exchange) tell(s *Server) {
-	if x.inj == nil || x.inj.Done == nil || x.told {
+// tell reports the outcome of a request that the policy let pass. refused is
+// the status that kb answered with, 0 if the upstream's answer was passed on.
+func (x *exchange) tell(refused int) {
+	if refused != 0 {
+		x.status = refused
+		if x.ended == "" {
+			x.ended = endedRefused
+		}
+	}
+	if x.inj == nil || x.inj.Done == nil {
 		return
 	}
-	x.told = true
-	x.inj.Done(Outcome{Status: x.status, Sent: x.sent, Received: x.got, Elapsed: s.now().Sub(x.started), Err: x.ended})
-}
-
-// exchange serves the request in c.q, inside the tunnel or, with a nil route
-// of its own, in absolute form. It reports whether the connection goes on.
-func (c *conn) exchange(t *tunnel) (keep bool) {
-	x, q := &c.x, &c.q
-	scheme := "https"
-	if c.tun == nil {
-		scheme = "http"
-	}
-	proto := "HTTP/1.1"
-	if q.minor == 0 {
-		proto = "HTTP/1.0"
-	}
-	x.begin(t.info, scheme, proto, q.method, q.target, q.fields, q.options)
-	defer x.tell(c.s)
-	c.enter(phasePolicy)
-	if r := x.authorize(c.ctx, c.s, t.authority); r != nil {
-		return c.answerRefusal(r)
-	}
-	x.out.length, x.out.expect, x.out.websocket = q.length, q.expect, q.websocket
-	c.expired.Store(false)
-	c.enter(phaseExchange)
-	key := poolKey{target: t.target, pool: x.inj.Pool, plain: scheme == "http"}
-	for attempt := 0; ; attempt++ {
-		u, err := c.s.upstreamFor(c.ctx, key, t.reach, attempt > 0)
-		if err != nil {
-			return c.answerRefusal(c.unreachable(t, err))
-		}
-		c.upstream.Store(u)
-		keep, again := c.over(u, attempt == 0)
-		c.upstream.Store(nil)
-		if !again {
-			return keep
-		}
-	}
-}
-
-// answerRefusal answers in place of the upstream.
-func (c *conn) answerRefusal(r *Refusal) (keep bool) {
-	x := &c.x
-	x.status = r.status()
-	if x.ended == "" {
-		x.ended = endedRefused
-	}
-	keep = !c.q.close && c.body.done()
-	c.refuse(r, keep)
-	if !keep {
-		c.linger()
-	}
-	return keep
+	done := x.inj.Done
+	x.inj = nil
+	done(Outcome{Status: x.status, Sent: x.sent.Load(), Received: x.got, Elapsed: x.s.now().Sub(x.started), Err: x.ended})
 }
 
 // unreachable turns an error of dialling into what the client is told.
-func (c *conn) unreachable(t *tunnel, err error) *Refusal {
+func (x *exchange) unreachable(t *tunnel, err error) *Refusal {
 	r, ended, own := dialRefusal(t.host, err)
-	c.x.ended = ended
+	x.ended = ended
 	if own {
-		c.s.policy.Refused(t.info, &c.x.info, r)
+		x.s.policy.Refused(t.info, &x.info, r)
 	}
 	return r
 }
 
-// dialRefusal sorts an error of dialling. own says that kb refused, rather
-// than the network.
-func dialRefusal(host string, err error) (r *Refusal, ended string, own bool) {
-	var blocked *addressError
-	var unresolved *resolveError
-	switch {
-	case errors.As(err, &blocked):
-		return &Refusal{Status: http.StatusForbidden, Code: CodeAddress,
-			Message: "kb refused to connect: " + host + " resolves to " + blocked.why + "."}, endedRefused, true
-	case errors.As(err, &unresolved):
-		return &Refusal{Status: http.StatusBadGateway, Code: CodeResolve,
-			Message: "The name " + host + " could not be resolved."}, endedDial, false
-	case tlsFailure(err):
-		return &Refusal{Status: http.StatusBadGateway, Code: CodeUpstreamTLS,
-			Message: "The certificate or the TLS handshake of " + host + " is not valid: " + tlsWords(err) + "."}, endedTLS, false
-	}
-	return &Refusal{Status: http.StatusBadGateway, Code: CodeDial,
-		Message: "No connection to " + host + " could be made."}, endedDial, false
-}
+var (
+	errClientGone   = errors.New("client gone")
+	errUpstreamGone = errors.New("upstream gone")
+)
 
 // over runs the exchange over one upstream connection. again says that the
 // connection had died unnoticed and the request may be sent once more.
-func (c *conn) over(u *upstreamConn, first bool) (keep, again bool) {
-	x, s := &c.x, c.s
-	retry := first && u.used && c.body.done() && (x.out.method == http.MethodGet || x.out.method == http.MethodHead)
-	uploading, err := c.send(u)
-	if err == nil || uploading {
-		keep, err = c.receive(u, uploading)
+func (x *exchange) over(u *upstreamConn, first bool) (r *Refusal, again bool) {
+	u.rd.before = x.flush
+	retry := first && u.used && x.src == nil && (x.out.method == http.MethodGet || x.out.method == http.MethodHead)
+	uploading, err := x.send(u)
+	if err == nil {
+		err = x.receive(u, uploading)
 	}
 	if err == nil {
-		return keep, false
+		return nil, false
 	}
 	u.close()
 	if uploading {
 		// The upload owns the client's side of the connection until it has
-		// ended, so nothing more is read from there.
-		c.q.close = true
-		defer func() {
-			_ = c.raw.Close()
-			<-x.upload
-		}()
-		if upErr, over := c.uploadError(); over && x.status == 0 {
-			if r := clientFault(upErr); r != nil {
-				x.ended = endedMalformed
-				s.policy.Refused(x.info.ConnectInfo, &x.info, r)
-				c.answerRefusal(r)
-				return false, false
-			}
-			if errors.Is(upErr, errClientGone) {
-				err = upErr
-			}
+		// ended: nothing more is read from there.
+		x.closing = true
+		defer x.endUpload()
+		if r := x.uploadFault(&err); r != nil {
+			return r, false
 		}
 	}
-	switch {
-	case errors.Is(err, errClientGone) || c.gone.Load():
-		x.ended = endedClient
-	case c.expired.Load():
-		x.ended = endedTimeout
-	default:
-		x.ended = endedUpstream
-	}
-	if retry && x.ended == endedUpstream && u.rd.buffered() == 0 && x.status == 0 && !errors.Is(err, errAnswer) {
-		x.ended = ""
-		return false, true
-	}
+	x.ended = x.why(err)
 	switch {
 	case x.status != 0 || x.ended == endedClient:
-		c.abort()
-	case x.ended == endedTimeout:
-		c.answerRefusal(&Refusal{Status: http.StatusGatewayTimeout, Code: CodeTimeout,
-			Message: "Nothing came from " + x.info.Host + " within the idle limit."})
-	default:
-		c.q.close = true
-		c.answerRefusal(&Refusal{Status: http.StatusBadGateway, Code: CodeUpstream,
-			Message: "The connection to " + x.info.Host + " ended before an answer, or the answer was not HTTP."})
+		x.broken = true
+		return nil, false
+	case retry && x.ended == endedUpstream && u.rd.buffered() == 0 && !errors.Is(err, errAnswer):
+		x.ended = ""
+		return nil, true
 	}
-	return false, false
+	return x.upstreamRefusal(), false
 }
 
-var errClientGone = errors.New("client gone")
+// why says how an exchange with an error ended.
+func (x *exchange) why(err error) string {
+	switch {
+	case errors.Is(err, errClientGone) || x.track.gone.Load():
+		return endedClient
+	case x.track.expired.Load():
+		return endedTimeout
+	}
+	return endedUpstream
+}
 
-// uploadError looks whether the upload has ended, and how. Its result is put
-// back for whoever waits for the end.
-func (c *conn) uploadError() (err error, over bool) {
+func (x *exchange) upstreamRefusal() *Refusal {
+	if x.ended == endedTimeout {
+		return &Refusal{Status: http.StatusGatewayTimeout, Code: CodeTimeout,
+			Message: "Nothing came from " + x.info.Host + " within the idle limit."}
+	}
+	return &Refusal{Status: http.StatusBadGateway, Code: CodeUpstream,
+		Message: "The connection to " + x.info.Host + " ended before an answer, or the answer was not HTTP."}
+}
+
+// uploadFault looks whether the upload has ended by the client's doing: with a
+// broken body, which is refused, or with its leaving, which replaces err.
+func (x *exchange) uploadFault(err *error) *Refusal {
+	var up error
 	select {
-	case err = <-c.x.upload:
-		c.x.upload <- err
-		return err, true
+	case up = <-x.upload:
+		x.upload <- up // for endUpload
 	default:
-		return nil, false
+		return nil
+	}
+	if errors.Is(up, errClientGone) {
+		*err = up
+	}
+	if fault := clientFault(up); fault != nil && x.status == 0 {
+		x.ended = endedMalformed
+		x.s.policy.Refused(x.info.ConnectInfo, &x.info, fault)
+		return fault
+	}
+	return nil
+}
+
+// endUpload waits for the upload's goroutine, which must not outlive the
+// exchange.
+func (x *exchange) endUpload() {
+	select {
+	case <-x.upload:
+	default:
+		x.cl.stop()
+		<-x.upload
 	}
 }
 
 // clientFault tells a body that broke its framing from a connection that
 // broke.
 func clientFault(err error) *Refusal {
-	for _, fault := range []error{errChunk, errTrailer, errBareLF, errHeadTooLarge, errFieldName, errFieldValue, errFold} {
+	for _, fault := range [...]error{errChunk, errTrailer, errBareLF, errHeadTooLarge, errFieldName, errFieldValue, errFold} {
 		if errors.Is(err, fault) {
 			return malformed(fault)
 		}
@@ -249,38 +266,29 @@ func clientFault(err error) *Refusal {
 
 // send writes the request. A body that has come whole goes with it; any other
 // gets a goroutine, because the answer may come before the body ends.
-func (c *conn) send(u *upstreamConn) (uploading bool, err error) {
-	x := &c.x
+func (x *exchange) send(u *upstreamConn) (uploading bool, err error) {
 	x.scratch = x.out.appendHead(x.scratch[:0])
 	if _, err := u.wr.Write(x.scratch); err != nil {
 		return false, err
 	}
-	switch {
-	case c.body.done():
-		return false, u.wr.Flush()
-	case c.body.framing == framedLength && c.body.left <= int64(c.rd.buffered()) && !x.out.expect:
-		for !c.body.done() {
-			p, err := c.body.next()
-			if err != nil {
-				return false, err
-			}
-			x.sent += int64(len(p))
-			if _, err := u.wr.Write(p); err != nil {
-				return false, err
-			}
-		}
+	if x.src == nil {
 		return false, u.wr.Flush()
 	}
-	if x.out.expect {
-		if err := u.wr.Flush(); err != nil {
-			return false, err
-		}
+	if b, ok := x.src.(*body); ok && b.whole() && !x.out.expect {
+		return false, x.copyUp(u)
 	}
 	if x.upload == nil {
 		x.upload = make(chan error, 1)
 	}
+	x.src.onWait(func() error {
+		if u.wr.Flush() != nil {
+			return errUpstreamGone
+		}
+		return nil
+	})
 	go func() {
-		err := c.uploadTo(u)
+		err := x.copyUp(u)
+		x.src.onWait(nil)
 		x.upload <- err
 		if errors.Is(err, errClientGone) || clientFault(err) != nil {
 			u.close() // the upstream must not take what came for the whole
@@ -289,81 +297,80 @@ func (c *conn) send(u *upstreamConn) (uploading bool, err error) {
 	return true, nil
 }
 
-// uploadTo copies the request's body to the upstream as it comes.
-func (c *conn) uploadTo(u *upstreamConn) error {
-	chunked := c.x.out.length == chunkedLength
+// copyUp copies the request's body to the upstream as it comes.
+func (x *exchange) copyUp(u *upstreamConn) error {
+	chunked := x.length == chunkedLength
 	for {
-		if !c.body.ready() {
-			if err := u.wr.Flush(); err != nil {
-				return err
-			}
-		}
-		p, err := c.body.next()
+		p, err := x.src.next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			if clientFault(err) == nil {
+			if clientFault(err) == nil && !errors.Is(err, errUpstreamGone) {
 				err = errClientGone
 			}
 			return err
 		}
-		c.touch()
-		c.x.sent += int64(len(p))
+		x.track.touch()
+		x.sent.Add(int64(len(p)))
 		if err := writeContent(u.wr, p, chunked); err != nil {
 			return err
 		}
 	}
 	if chunked {
-		if err := writeLastChunk(u.wr, c.allowedTrailers()); err != nil {
+		if err := writeLastChunk(u.wr, x.upTrailers()); err != nil {
 			return err
 		}
 	}
 	return u.wr.Flush()
 }
 
-// allowedTrailers leaves out what the injection replaces or deletes.
-func (c *conn) allowedTrailers() []field {
-	fields := c.body.trailer()
+// upTrailers leaves out what the injection replaces or deletes.
+func (x *exchange) upTrailers() []field {
+	fields := x.src.trailer()
 	kept := fields[:0]
 	for _, f := range fields {
-		if !replaced(c.x.inj, f.name) {
+		if !replaced(x.inj, f.name) {
 			kept = append(kept, f)
 		}
 	}
 	return kept
 }
 
-// receive relays the answer. An error before x.status is set may still be
-// answered by kb.
-func (c *conn) receive(u *upstreamConn, uploading bool) (keep bool, err error) {
-	x, a := &c.x, &c.x.ans
+// receive relays the answer. After an error with x.status still 0, kb may
+// answer.
+func (x *exchange) receive(u *upstreamConn, uploading bool) error {
+	a := &x.ans
 	continued := false
 	for {
-		head, err := u.rd.head(c.s.limits.HeadBytes, false, nil)
+		head, err := u.rd.head(x.s.limits.HeadBytes, false, nil)
 		if err != nil {
-			return false, err
+			return err
 		}
-		c.touch()
-		if err := a.parse(head, x.out.method, c.s.limits.Fields); err != nil {
-			return false, err
+		x.track.touch()
+		if err := a.parse(head, x.out.method, x.s.limits.Fields); err != nil {
+			return err
 		}
 		if a.status >= 200 || a.status == http.StatusSwitchingProtocols {
 			break
 		}
-		continued = continued || a.status == http.StatusContinue
-		if c.q.minor == 1 && (a.status != http.StatusContinue || x.out.expect) {
-			if err := c.writeInterim(a); err != nil {
-				return false, errClientGone
+		if a.status == http.StatusContinue {
+			if !x.out.expect {
+				continue
 			}
+			continued = true
+		}
+		if x.info.Proto != "HTTP/1.0" && x.cl.interim(a) != nil {
+			return errClientGone
 		}
 	}
 	u.used = true
 	if a.status == http.StatusSwitchingProtocols {
-		if !a.upgrade || !x.out.websocket || uploading {
-			return false, errAnswer
+		c, ok := x.cl.(*conn)
+		if !ok || !a.upgrade || !x.out.websocket || uploading {
+			return errAnswer
 		}
-		return false, c.websocket(u)
+		return c.websocket(u)
 	}
 	u.body.reset(&u.rd, a.length, false)
 	switch {
@@ -374,56 +381,37 @@ func (c *conn) receive(u *upstreamConn, uploading bool) (keep bool, err error) {
 	}
 	// Without a 100 the client may or may not send its body: nobody can know
 	// where its next request begins.
-	closing := c.q.close || x.out.expect && !continued && uploading
+	unsure := x.out.expect && !continued && uploading
+	x.closing = x.closing || unsure
 	x.status = a.status
-	chunked, err := c.writeHead(a, closing)
-	if err != nil {
-		return false, errClientGone
+	if x.cl.head(a, x.closing) != nil {
+		return errClientGone
 	}
-	if err := relayBody(c, &u.body, chunked); err != nil {
-		return false, err
+	if err := relayBody(x, &u.body); err != nil {
+		return err
 	}
-	closing = closing || c.q.close
 	reuse := !a.close && u.rd.buffered() == 0
 	if uploading {
-		if err := c.wr.Flush(); err != nil {
-			return false, errClientGone
+		if x.cl.flush() != nil {
+			return errClientGone
 		}
-		c.enter(phaseLinger)
-		if x.out.expect && !continued {
-			_ = u.raw.Close()
-			c.linger()
-			_ = c.raw.Close()
+		x.track.enter(phaseLinger)
+		if unsure {
+			x.cl.stop()
 		}
 		if err := <-x.upload; err != nil {
-			reuse, closing = false, true
+			reuse, x.closing = false, true
 		}
 	}
+	u.rd.before = nil
 	// Put back before the client is told: its next request finds it there.
 	if reuse {
-		c.s.pool.put(u)
+		x.s.pool.put(u)
 	} else {
 		u.close()
 	}
-	if err := c.wr.Flush(); err != nil {
-		x.ended = endedClient
-		return false, nil
+	if x.cl.finish() != nil {
+		x.ended, x.broken = endedClient, true
 	}
-	if closing {
-		c.linger()
-	}
-	return !closing, nil
+	return nil
 }
-
-// abort breaks the connection off, so that the client takes what it has for a
-// part. Without a last chunk, the bytes promised, or TLS's close_notify it
-// does; an answer that ends with a plain connection needs a reset.
-func (c *conn) abort() {
-	_ = c.wr.Flush()
-	if l, ok := c.raw.(interface{ SetLinger(int) error }); ok && c.q.minor == 0 {
-		_ = l.SetLinger(0)
-	}
-	_ = c.raw.Close()
-}
-
-func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -60,10 +61,11 @@ func named(options []string, name string) bool {
 }
 
 // apply fills o with the client's fields as the injection says: what it sets
-// and deletes goes, every copy, then what it sets is added. It is the one
+// and deletes goes, every copy, then what it sets is added. asked says that
+// the target had a "?", even an empty one. It is the one
 // place where a credential enters a request; only an exchange over verified
 // TLS calls it with an injection that holds any.
-func (o *outgoing) apply(inj *Injection, fields []field, path, query string) *Refusal {
+func (o *outgoing) apply(inj *Injection, fields []field, path, query string, asked bool) *Refusal {
 	o.fields = o.fields[:0]
 	if inj.Path != "" {
 		path = inj.Path
@@ -95,7 +97,7 @@ func (o *outgoing) apply(inj *Injection, fields []field, path, query string) *Re
 		query = injectQuery(query, inj.Query)
 	}
 	o.target = path
-	if query != "" {
+	if query != "" || asked {
 		o.target = path + "?" + query
 	}
 	return nil
@@ -207,7 +209,7 @@ func (o *outgoing) appendHead(b []byte) []byte {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	case o.length > 0 || o.method == http.MethodPost || o.method == http.MethodPut || o.method == http.MethodPatch:
 		b = append(b, "Content-Length: "...)
-		b = appendInt(b, o.length)
+		b = strconv.AppendInt(b, o.length, 10)
 		b = append(b, "\r\n"...)
 	}
 	if o.expect {

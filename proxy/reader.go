@@ -24,6 +24,9 @@ type reader struct {
 	src  io.Reader
 	buf  []byte
 	r, w int
+	// before is called before every read of src, which may wait: it flushes
+	// what the other side is still to get. Nil does nothing.
+	before func() error
 }
 
 func (b *reader) buffered() int { return b.w - b.r }
@@ -51,6 +54,11 @@ func (b *reader) fill(limit int) error {
 			grown := make([]byte, min(2*len(b.buf), limit))
 			b.w = copy(grown, b.buf)
 			b.buf = grown
+		}
+	}
+	if b.before != nil {
+		if err := b.before(); err != nil {
+			return err
 		}
 	}
 	n, err := b.src.Read(b.buf[b.w:])

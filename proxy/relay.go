@@ -3,17 +3,18 @@ package proxy
 import (
 	"bufio"
 	"io"
+	"net/http"
 	"strconv"
 )
 
-// relayBody passes the content of an answer to the client. Every body of an
-// intercepted request goes through here, and through relayTrailers after it:
-// it is where echoed secrets will be scrubbed. That is not done yet; bytes
-// pass as they come.
+// relayBody passes the content and the trailers of an answer to the client.
+// Every body of a request that is not tunnelled goes through here: it is where
+// echoed secrets will be scrubbed. That is not done yet; bytes pass as they
+// come.
 //
-// It flushes when the upstream has nothing more at hand, so that an event
-// stream is not held back, and leaves the end in the buffer.
-func relayBody(c *conn, src source, chunked bool) error {
+// The source flushes the client before it waits for more, so that an event
+// stream is not held back. The end stays in the client's buffer.
+func relayBody(x *exchange, src source) error {
 	for {
 		p, err := src.next()
 		if err == io.EOF {
@@ -22,21 +23,14 @@ func relayBody(c *conn, src source, chunked bool) error {
 		if err != nil {
 			return err
 		}
-		c.touch()
-		c.x.got += int64(len(p))
-		if err := writeContent(c.wr, p, chunked); err != nil {
+		x.track.touch()
+		x.got += int64(len(p))
+		if x.cl.content(p) != nil {
 			return errClientGone
-		}
-		if !src.ready() {
-			if err := c.wr.Flush(); err != nil {
-				return errClientGone
-			}
 		}
 	}
-	if chunked {
-		if err := writeLastChunk(c.wr, src.trailer()); err != nil {
-			return errClientGone
-		}
+	if x.cl.end(src.trailer()) != nil {
+		return errClientGone
 	}
 	return nil
 }
@@ -69,8 +63,8 @@ func writeLastChunk(w *bufio.Writer, trailers []field) error {
 	return err
 }
 
-// writeInterim relays a 1xx answer at once (RFC 9110 §15.2).
-func (c *conn) writeInterim(a *answer) error {
+// interim relays a 1xx answer at once (RFC 9110 §15.2).
+func (c *conn) interim(a *answer) error {
 	c.x.scratch = append(appendStatus(c.x.scratch[:0], a), "\r\n"...)
 	if _, err := c.wr.Write(c.x.scratch); err != nil {
 		return err
@@ -78,37 +72,58 @@ func (c *conn) writeInterim(a *answer) error {
 	return c.wr.Flush()
 }
 
-// writeHead writes the head of the final answer with the framing of this hop,
-// and says whether its content goes in chunks.
-func (c *conn) writeHead(a *answer, closing bool) (chunked bool, err error) {
+// head writes the head of the final answer with the framing of this hop.
+func (c *conn) head(a *answer, closing bool) error {
 	b := appendStatus(c.x.scratch[:0], a)
+	c.chunked = false
 	switch {
-	case a.length >= 0 && a.status != 204:
+	case a.length >= 0 && a.status != http.StatusNoContent:
 		b = append(b, "Content-Length: "...)
-		b = appendInt(b, a.length)
+		b = strconv.AppendInt(b, a.length, 10)
 		b = append(b, "\r\n"...)
 	case a.bodiless:
 	case c.q.minor == 1:
-		chunked = true
+		c.chunked = true
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	default:
-		c.q.close = true // HTTP/1.0: the content ends with the connection
+		c.x.closing = true // HTTP/1.0: the content ends with the connection
 	}
-	if closing || c.q.close {
+	switch {
+	case closing || c.x.closing:
 		b = append(b, "Connection: close\r\n"...)
-	} else if c.q.minor == 0 {
+	case c.q.minor == 0:
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
 	b = append(b, "\r\n"...)
 	c.x.scratch = b
-	_, err = c.wr.Write(b)
-	return chunked, err
+	_, err := c.wr.Write(b)
+	return err
+}
+
+func (c *conn) content(p []byte) error { return writeContent(c.wr, p, c.chunked) }
+
+func (c *conn) flush() error { return c.wr.Flush() }
+
+func (c *conn) finish() error { return c.wr.Flush() }
+
+func (c *conn) end(trailers []field) error {
+	if !c.chunked {
+		return nil
+	}
+	return writeLastChunk(c.wr, trailers)
+}
+
+// stop ends the reading of a body that nobody waits for any more. What was
+// written to the client still arrives.
+func (c *conn) stop() {
+	c.linger()
+	_ = c.raw.Close()
 }
 
 // appendStatus writes the status line and the end-to-end fields.
 func appendStatus(b []byte, a *answer) []byte {
 	b = append(b, "HTTP/1.1 "...)
-	b = appendInt(b, int64(a.status))
+	b = strconv.AppendInt(b, int64(a.status), 10)
 	b = append(b, ' ')
 	b = append(b, a.reason...)
 	b = append(b, "\r\n"...)

@@ -105,7 +105,7 @@ func New(o Options) (*Server, error) {
 	s.clock.Store(s.now().UnixNano())
 	s.throttle.now = s.now
 	s.pool = newPool(s.limits, s.now)
-	s.h2 = newH2Pool()
+	s.h2 = newH2Pool(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.serverTLS = s.serverConfig()
 	return s, nil
@@ -199,35 +199,45 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for l := range s.listeners {
 		_ = l.Close()
 	}
-	idle := s.snapshot()
 	if len(s.conns) == 0 {
 		close(s.empty)
 	}
 	s.mu.Unlock()
-	for _, c := range idle {
-		if c.waiting() {
-			c.cut()
-		}
-	}
-	var err error
-	select {
-	case <-s.empty:
-	case <-ctx.Done():
-		err = ctx.Err()
-		s.cancel()
-		s.mu.Lock()
-		rest := s.snapshot()
-		s.mu.Unlock()
-		for _, c := range rest {
-			c.cut()
-		}
-		<-s.empty
-	}
+	err := s.drain(ctx)
 	s.cancel()
 	s.pool.close()
 	s.h2.close()
 	s.background.Wait()
 	return err
+}
+
+// drain cuts connections as they fall idle, and all when ctx ends.
+func (s *Server) drain(ctx context.Context) error {
+	// A connection falls idle without telling anyone, so look again.
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		s.mu.Lock()
+		list := s.snapshot()
+		s.mu.Unlock()
+		for _, c := range list {
+			if c.waiting() {
+				c.cut()
+			}
+		}
+		select {
+		case <-s.empty:
+			return nil
+		case <-again.C:
+		case <-ctx.Done():
+			s.cancel()
+			for _, c := range list {
+				c.cut()
+			}
+			<-s.empty
+			return ctx.Err()
+		}
+	}
 }
 
 // snapshot copies the list of connections; s.mu is held.
@@ -276,5 +286,4 @@ func (s *Server) scan(now time.Time) {
 		c.check(now)
 	}
 	s.pool.reap(now)
-	s.h2.reap(now, s.limits.IdleTime)
 }

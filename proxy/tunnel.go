@@ -13,11 +13,11 @@ func (c *conn) serveTunnel(t *tunnel) {
 	if !t.route.Private {
 		t.reach = reachTunnel
 		if !tunnelPort(t.port) {
-			c.refuseConnect(t.info, portRefusal())
+			c.turnDown(t.info, nil, portRefusal())
 			return
 		}
 	}
-	c.enter(phasePolicy)
+	c.track.enter(phasePolicy)
 	started := c.s.now()
 	end := func(o Outcome) {
 		if t.route.Close != nil {
@@ -37,8 +37,8 @@ func (c *conn) serveTunnel(t *tunnel) {
 		return
 	}
 	defer func() { _ = far.Close() }()
-	c.other.Store(&far)
-	c.enter(phaseTunnel)
+	c.far.Store(&far)
+	c.track.enter(phaseTunnel)
 	early := c.rd.buf[c.rd.r:c.rd.w] // came with the CONNECT
 	if _, err := c.wr.WriteString("HTTP/1.1 200 OK\r\n\r\n"); err != nil || c.wr.Flush() != nil {
 		end(Outcome{Err: endedClient})
@@ -118,10 +118,10 @@ func (c *conn) websocket(u *upstreamConn) error {
 	if _, err := u.conn.Write(early); err != nil {
 		return err
 	}
-	x.sent, x.got = int64(len(early)), int64(u.rd.buffered())
-	c.enter(phaseTunnel)
+	c.track.enter(phaseTunnel)
 	sent, got, ended := splice(c.nc, u.conn)
-	x.sent, x.got, x.ended = x.sent+sent, x.got+got, ended
+	x.sent.Add(sent + int64(len(early)))
+	x.got, x.ended, x.closing = got+int64(u.rd.buffered()), ended, true
 	u.close()
 	return nil
 }
