@@ -95,35 +95,43 @@ func classifyHeader(err error) error {
 	return fmt.Errorf("%w: bad age header", ErrMalformed)
 }
 
-// dearmor takes kb's own armor apart at once. What differs in ways that age
-// allows, as after a checkout with CRLF, is left to age's reader.
+// dearmor takes the armor apart, in the one form that age and kb write it in.
+// Git may have turned its line ends into CRLF; nothing else may differ, so that
+// no byte of the file can change unnoticed.
 func dearmor(file []byte) ([]byte, error) {
-	const begin, end = armor.Header + "\n", armor.Footer + "\n"
-	trimmed := bytes.TrimSpace(file)
-	if !bytes.HasPrefix(trimmed, []byte(armor.Header)) {
-		if len(trimmed) > 0 && bytes.HasPrefix([]byte(armor.Header), trimmed) {
-			return nil, ErrTruncated
-		}
+	const begin, end = armor.Header + "\n", "\n" + armor.Footer + "\n"
+	if bytes.HasPrefix([]byte(armor.Header), file) || bytes.HasPrefix([]byte(armor.Header+"\r\n"), file) {
+		return nil, ErrTruncated // as little as nothing may be left of it
+	}
+	if !bytes.HasPrefix(file, []byte(armor.Header)) {
 		return nil, ErrNotVault
 	}
-	if !bytes.HasSuffix(trimmed, []byte("\n"+armor.Footer)) && !bytes.Contains(file, []byte("\n"+armor.Footer)) {
+	if bytes.HasPrefix(file, []byte(armor.Header+"\r\n")) {
+		lf := bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n"))
+		if len(file)-len(lf) != bytes.Count(lf, []byte("\n")) {
+			return nil, fmt.Errorf("%w: mixed line ends", ErrMalformed)
+		}
+		file = lf
+	}
+	switch {
+	case !bytes.HasPrefix(file, []byte(begin)):
+		return nil, fmt.Errorf("%w: bad armor", ErrMalformed)
+	case !bytes.HasSuffix(file, []byte(end)):
+		if i := bytes.Index(file, []byte(end[:len(end)-1])); i >= 0 && len(file) > i+len(end)-1 {
+			return nil, fmt.Errorf("%w: something after its armor", ErrMalformed)
+		}
 		return nil, ErrTruncated
 	}
-	if bytes.HasPrefix(file, []byte(begin)) && bytes.HasSuffix(file, []byte("\n"+end)) {
-		if bin, ok := dearmorStrict(file[len(begin) : len(file)-len(end)]); ok {
-			return bin, nil
-		}
-	}
-	bin, err := io.ReadAll(armor.NewReader(bytes.NewReader(file)))
-	if err != nil {
+	bin, ok := dearmorBody(file[len(begin) : len(file)-len(end)+1])
+	if !ok {
 		return nil, fmt.Errorf("%w: bad armor", ErrMalformed)
 	}
 	return bin, nil
 }
 
-// dearmorStrict decodes full lines of 64 columns and one last line that is not
+// dearmorBody decodes full lines of 64 columns and one last line that is not
 // empty.
-func dearmorStrict(body []byte) ([]byte, bool) {
+func dearmorBody(body []byte) ([]byte, bool) {
 	const step = armorLine + 1
 	flat := make([]byte, 0, len(body))
 	for len(body) > 0 {
@@ -134,7 +142,7 @@ func dearmorStrict(body []byte) ([]byte, bool) {
 		flat = append(flat, body[:n]...)
 		body = body[n+1:]
 	}
-	// DecodeString would skip a CR or LF inside; there is no LF left.
+	// Decode would skip a CR or LF inside; there is no LF left.
 	if bytes.IndexByte(flat, '\r') >= 0 {
 		return nil, false
 	}
