@@ -13,7 +13,7 @@ import (
 //	          alone in its segment, for one character at least
 //	**        any number of segments, also none
 //	{name}    one segment, captured; its decoded form must hold no slash
-//	{name%}   one segment, captured, whose %2F are part of the value
+//	{name%}   one segment, captured, with %2F in it that are part of the value
 //	{name**}  one segment or more, captured
 //
 // Matching goes over the normalised path as a request carries it, so "%2F" is

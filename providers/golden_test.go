@@ -111,8 +111,15 @@ func compareExchange(p *Provider, e *golden.Exchange) error {
 	if err != nil {
 		return err
 	}
+	method, ok := based.Login.Method(e.Login)
+	if !ok {
+		return fmt.Errorf("no login method %q", e.Login)
+	}
 	fields := map[string]secret.Value{}
 	for name, value := range e.Fields {
+		if !slices.ContainsFunc(method.Fields, func(f Field) bool { return f.Name == name }) {
+			return fmt.Errorf("login has no field %q", name)
+		}
 		fields[name] = secret.New(value)
 	}
 	compiled, err := based.Compile(e.Login, fields)

@@ -39,7 +39,8 @@ func (m *Mint) prepare() error {
 		}
 		hosts = append(hosts, parsed)
 	}
-	g, err := parseGlob(m.Path, false)
+	// matchFold takes the slash at the end from the path, so it goes here too.
+	g, err := parseGlob("/"+strings.Trim(m.Path, "/"), false)
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,9 @@ import (
 // host, slash, path, without ".git". The case of the path stays; whoever
 // compares folds it where the host does (profile does).
 //
-// Captures are decoded once. A {name} whose decoded form holds a slash, and any
-// capture that is empty, "." or ".." or holds a control character, name no
-// repository: ok is false.
+// Captures are decoded once. A {name} whose decoded form holds a slash, a
+// {name%} whose does not (GitLab's numeric ids), and any capture that is empty,
+// "." or ".." or holds a control character, name no repository: ok is false.
 func (r *Repository) Match(path string) (remote string, ok bool) {
 	g := r.path
 	if g == nil {
@@ -41,7 +41,7 @@ func (r *Repository) Match(path string) (remote string, ok bool) {
 
 func decodeCapture(raw string, kind segmentKind) (string, bool) {
 	value, err := url.PathUnescape(raw)
-	if err != nil || kind == segName && strings.Contains(value, "/") {
+	if err != nil || kind != segSpan && (kind == segCoded) != strings.Contains(value, "/") {
 		return "", false
 	}
 	if kind == segSpan && strings.Count(value, "/") != strings.Count(raw, "/") {
