@@ -240,17 +240,14 @@ func TestEveryByteCounts(t *testing.T) {
 		}
 		edited := bytes.Clone(text)
 		for i := range text {
-			for _, b := range []byte{text[i] ^ 1, text[i] ^ 0x20, '\n'} {
-				if b == text[i] {
-					continue
-				}
-				edited[i] = b
-				if err := os.WriteFile(path, edited, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if r := verify(t, w.dir, w.idx); r.OK() {
-					t.Fatalf("%s: byte %d: %q -> %q was not found", filepath.Base(path), i, text[i], b)
-				}
+			if edited[i] = []byte{text[i] ^ 1, text[i] ^ 0x20, '\n'}[i%3]; edited[i] == text[i] {
+				edited[i] = ' '
+			}
+			if err := os.WriteFile(path, edited, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := verify(t, w.dir, w.idx); r.OK() {
+				t.Fatalf("%s: byte %d: %q -> %q was not found", filepath.Base(path), i, text[i], edited[i])
 			}
 			edited[i] = text[i]
 		}

@@ -17,6 +17,9 @@ const (
 	DefaultMaxAge = 90 * 24 * time.Hour
 	// DefaultMaxBytes: some 3 million lines.
 	DefaultMaxBytes = 1 << 30
+	// unsealedGrace: a file that was never sealed may be that of a session which
+	// is starting this moment and has not locked it yet.
+	unsealedGrace = time.Hour
 )
 
 // Retention says which files Prune removes. A zero field sets no bound.
@@ -38,56 +41,54 @@ func Prune(dir string, index Index, r Retention, now time.Time) ([]string, error
 	if err != nil {
 		return nil, fmt.Errorf("prune audit: %w", err)
 	}
+	claimed := map[string]*os.File{} // by file; nil for one that is gone already
+	defer func() {
+		for _, f := range claimed {
+			_ = f.Close()
+		}
+	}()
 	slices.SortFunc(heads, compareHeads)
 	var total int64
 	for _, h := range heads {
 		total += h.Size
 	}
-	var doomed []Head
-	var locks []*os.File
-	defer func() {
-		for _, f := range locks {
-			_ = f.Close()
-		}
-	}()
 	for _, h := range heads {
-		last := h.At
-		if last.IsZero() {
-			last = h.Started
-		}
-		old := r.MaxAge > 0 && now.Sub(last) > r.MaxAge
-		large := r.MaxBytes > 0 && total > r.MaxBytes
-		if !h.Pruned && !old && !large {
+		if !h.Pruned && r.keeps(h, total, now) {
 			continue
 		}
 		f, free, err := claim(filepath.Join(dir, h.File))
 		if err != nil {
 			return nil, fmt.Errorf("prune audit: %w", err)
 		}
-		if !free {
-			continue
+		if free && (f != nil || h.Pruned) { // one that is merely missing is for Verify to say
+			claimed[h.File] = f
+			total -= h.Size
 		}
-		if f != nil {
-			locks = append(locks, f)
-		} else if !h.Pruned {
-			continue // it is missing: that is for Verify to say
+	}
+	// Read again, for what the sessions that ended meanwhile have sealed: none
+	// that is claimed now can seal any more.
+	if heads, err = index.Heads(); err != nil {
+		return nil, fmt.Errorf("prune audit: %w", err)
+	}
+	var doomed []Head
+	var names []string
+	for _, h := range heads {
+		if _, ok := claimed[h.File]; ok {
+			h.Pruned = true
+			doomed, names = append(doomed, h), append(names, h.File)
 		}
-		total -= h.Size
-		h.Pruned = true
-		doomed = append(doomed, h)
 	}
 	if len(doomed) == 0 {
 		return nil, nil
 	}
+	slices.Sort(names)
 	if err := index.Seal(doomed...); err != nil {
 		return nil, fmt.Errorf("prune audit: %w", err)
 	}
-	names := make([]string, 0, len(doomed))
-	for _, h := range doomed {
-		if err := os.Remove(filepath.Join(dir, h.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("prune audit: %w", err)
 		}
-		names = append(names, h.File)
 	}
 	if err := syncDir(dir); err != nil {
 		return nil, fmt.Errorf("prune audit: %w", err)
@@ -96,6 +97,19 @@ func Prune(dir string, index Index, r Retention, now time.Time) ([]string, error
 		return nil, fmt.Errorf("prune audit: %w", err)
 	}
 	return names, nil
+}
+
+// keeps reports whether a file stays, while all that are left have total bytes.
+func (r Retention) keeps(h Head, total int64, now time.Time) bool {
+	last := h.At
+	if last.IsZero() {
+		last = h.Started
+	}
+	age := now.Sub(last)
+	if h.Count == 0 && age < unsealedGrace {
+		return true
+	}
+	return (r.MaxAge <= 0 || age <= r.MaxAge) && (r.MaxBytes <= 0 || total <= r.MaxBytes)
 }
 
 // claim locks a file that no running session writes. A file that is not there

@@ -45,6 +45,11 @@ func (e *LineError) Error() string {
 
 func (e *LineError) Unwrap() error { return e.Err }
 
+// mtimeSlack: a file's time of change may be behind the time in its last line,
+// by a tick of the kernel's coarse clock (1 to 10 ms) or by a clock that was
+// set back a little.
+const mtimeSlack = 2 * time.Second
+
 var errLong = fmt.Errorf("line is longer than %d bytes", maxLine)
 
 // Read yields the events of all sessions in dir by time; those of one session
@@ -185,7 +190,7 @@ func (s *source) next(f Filter) error {
 	if err != nil {
 		return fmt.Errorf("read audit: %w", err)
 	}
-	if info, err := r.Stat(); err == nil && info.ModTime().Before(f.Since) {
+	if info, err := r.Stat(); err == nil && older(info, f.Since) {
 		return r.Close()
 	}
 	var in io.Reader = r
@@ -194,6 +199,11 @@ func (s *source) next(f Filter) error {
 	}
 	s.file, s.name, s.lines = r, file.name, newLineReader(in)
 	return nil
+}
+
+// older reports whether a file has no line as new as t.
+func older(info os.FileInfo, t time.Time) bool {
+	return info.ModTime().Add(mtimeSlack).Before(t)
 }
 
 func (s *source) close() {

@@ -47,7 +47,7 @@ func Tail(dir string, n int, f Filter) ([]Event, error) {
 	slices.SortStableFunc(present, func(a, b dated) int { return b.info.ModTime().Compare(a.info.ModTime()) })
 	var out []Event
 	for _, file := range present {
-		if len(out) == n && file.info.ModTime().Before(out[0].Time) || file.info.ModTime().Before(f.Since) {
+		if len(out) == n && older(file.info, out[0].Time) || older(file.info, f.Since) {
 			break
 		}
 		events, err := tailFile(filepath.Join(dir, file.name), n, f)

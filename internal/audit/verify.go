@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ const (
 	Broken   Status = "broken"    // a line is not what was written there
 	Cut      Status = "cut"       // lines that were sealed are gone from the end
 	Missing  Status = "missing"   // the whole file is gone
-	Unlisted Status = "unlisted"  // a file that the index does not know
+	Unlisted Status = "unlisted"  // a file that the index does not know, or whose head it lost
 	WrongKey Status = "wrong key" // written with another audit key
 )
 
@@ -68,15 +69,12 @@ func Verify(dir string, key [32]byte, index HeadReader) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	heads, err := index.Heads()
+	heads, err := headsByFile(index)
 	if err != nil {
-		return Report{}, fmt.Errorf("verify audit: %w", err)
+		return Report{}, err
 	}
-	byFile := make(map[string]Head, len(heads))
-	for _, h := range heads {
-		byFile[h.File] = h
-	}
-	v := verifier{dir: dir, key: key, keyID: KeyID(key), heads: byFile}
+	v := verifier{dir: dir, key: key, keyID: KeyID(key), heads: heads}
+	seen := make(map[string]bool, len(files))
 	var report Report
 	for _, f := range files {
 		r, err := v.file(f)
@@ -86,21 +84,24 @@ func Verify(dir string, key [32]byte, index HeadReader) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		delete(byFile, f.name)
-		report.Lines += r.Lines
+		seen[f.name] = true
 		report.Files = append(report.Files, r)
 	}
-	slices.SortFunc(heads, compareHeads)
-	for _, h := range heads {
-		if _, unseen := byFile[h.File]; !unseen || h.Pruned {
+	for _, h := range slices.SortedFunc(maps.Values(heads), compareHeads) {
+		if seen[h.File] || h.Pruned {
 			continue
 		}
 		r, err := v.absent(h)
 		if err != nil {
 			return Report{}, err
 		}
-		report.Lines += r.Lines
 		report.Files = append(report.Files, r)
+	}
+	if err := v.lookAgain(&report, index); err != nil {
+		return Report{}, err
+	}
+	for _, r := range report.Files {
+		report.Lines += r.Lines
 	}
 	slices.SortStableFunc(report.Files, func(a, b FileReport) int { return bytes.Compare([]byte(a.File), []byte(b.File)) })
 	return report, nil
@@ -120,6 +121,61 @@ type verifier struct {
 		ok   bool // whole
 		seen bool
 	}
+}
+
+// lookAgain judges anew, with the index as it is now, what looked strange or
+// missing: another kb may have sealed or pruned it while this one read.
+func (v *verifier) lookAgain(report *Report, index HeadReader) error {
+	odd := func(r FileReport) bool { return r.Status == Missing || r.Status == Unlisted }
+	if !slices.ContainsFunc(report.Files, odd) {
+		return nil
+	}
+	var err error
+	if v.heads, err = headsByFile(index); err != nil {
+		return err
+	}
+	v.before.seen = false
+	for i, r := range report.Files {
+		if !odd(r) {
+			continue
+		}
+		f, ok := parseName(r.File)
+		if !ok {
+			continue
+		}
+		again, err := v.file(f)
+		switch {
+		case err == nil:
+			report.Files[i] = again
+		case errors.Is(err, fs.ErrNotExist):
+			report.Files[i].Status = Missing
+		default:
+			return err
+		}
+	}
+	// A file is marked in the index before it is pruned: what is marked or
+	// forgotten after it was not found was pruned.
+	if v.heads, err = headsByFile(index); err != nil {
+		return err
+	}
+	report.Files = slices.DeleteFunc(report.Files, func(r FileReport) bool {
+		head, listed := v.heads[r.File]
+		return r.Status == Missing && (!listed || head.Pruned)
+	})
+	return nil
+}
+
+// headsByFile reads the index.
+func headsByFile(index HeadReader) (map[string]Head, error) {
+	heads, err := index.Heads()
+	if err != nil {
+		return nil, fmt.Errorf("verify audit: %w", err)
+	}
+	byFile := make(map[string]Head, len(heads))
+	for _, h := range heads {
+		byFile[h.File] = h
+	}
+	return byFile, nil
 }
 
 // absent judges a file of the index that was not listed.
@@ -151,6 +207,10 @@ func (v *verifier) file(f logFile) (FileReport, error) {
 	head, listed := v.heads[f.name]
 	before := v.before
 	v.before.seen = false
+	if listed && head.KeyID == "" {
+		r.Status, r.Line, r.Reason = Unlisted, 1, "the index names this file, but its sealed head is gone"
+		return r, nil
+	}
 	if listed && head.KeyID != v.keyID {
 		r.Status, r.Line = WrongKey, 1
 		r.Reason = fmt.Sprintf("written with audit key %s, this is %s", head.KeyID, v.keyID)
