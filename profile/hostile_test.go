@@ -185,32 +185,44 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
 }
 
-// Thousands of remotes are read in bounded time, without a process for each.
+// Many remotes are read in bounded time, without a process for each, and the
+// primary one's alias is among those asked about.
 func TestManyRemotes(t *testing.T) {
 	t.Parallel()
-	g := newGitHome(t)
-	dir := g.repo("r", acmeAPI)
-	var b strings.Builder
-	for i := range 10_000 {
-		fmt.Fprintf(&b, "[remote \"r%d\"]\n\turl = git@alias%d:acme/api%d.git\n", i, i, i)
-	}
-	config, err := os.ReadFile(g.path("r/.git/config"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.write("r/.git/config", string(config)+b.String())
-	g.write("ssh", "#!/bin/sh\necho x >>'"+g.path("asked")+"'\n")
-	if err := os.Chmod(g.path("ssh"), 0o700); err != nil { //nolint:gosec // a program
-		t.Fatal(err)
-	}
-	env := g.env()
-	env.SSH = g.path("ssh")
-	w := readWithin(t, patience, dir, env)
-	if len(w.Remotes) != 10_001 || w.Primary != "origin" {
-		t.Errorf("%d remotes, primary %q", len(w.Remotes), w.Primary)
-	}
-	asked, _ := os.ReadFile(g.path("asked"))
-	if n := strings.Count(string(asked), "x"); n != maxAliases {
-		t.Errorf("ssh was asked %d times, want %d", n, maxAliases)
+	for _, c := range []struct{ remotes, rules, want int }{{1500, 900, 1501}, {10_000, 0, 0}, {10, 10_000, 0}} {
+		t.Run(fmt.Sprint(c.remotes, c.rules), func(t *testing.T) {
+			g := newGitHome(t)
+			dir := g.repo("r", "")
+			config, err := os.ReadFile(g.path("r/.git/config"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := bytes.NewBuffer(config)
+			for i := range c.remotes {
+				fmt.Fprintf(b, "[remote \"r%d\"]\n\turl = git@alias%d:acme/api%d.git\n", i, i, i)
+			}
+			for i := range c.rules {
+				fmt.Fprintf(b, "[url \"x%d\"]\n\tinsteadOf = git@nothing%d\n", i, i)
+			}
+			b.WriteString("[remote \"origin\"]\n\turl = git@last:acme/api.git\n")
+			g.write("r/.git/config", b.String())
+			g.write("ssh", "#!/bin/sh\necho \"$@\" >>'"+g.path("asked")+"'\n")
+			if err := os.Chmod(g.path("ssh"), 0o700); err != nil { //nolint:gosec // a program
+				t.Fatal(err)
+			}
+			env := g.env()
+			env.SSH = g.path("ssh")
+			w := readWithin(t, patience, dir, env)
+			if len(w.Remotes) != c.want || (w.Note != "") != (c.want == 0) {
+				t.Errorf("%d remotes, want %d; note %q", len(w.Remotes), c.want, w.Note)
+			}
+			if c.want == 0 {
+				return
+			}
+			asked, _ := os.ReadFile(g.path("asked"))
+			if n := strings.Count(string(asked), "\n"); n != maxAliases || !strings.Contains(string(asked), "-- last\n") {
+				t.Errorf("ssh was asked %d times, want %d:\n%s", n, maxAliases, asked)
+			}
+		})
 	}
 }

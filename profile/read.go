@@ -33,6 +33,10 @@ func readWorkspace(ctx context.Context, dir string, env Env) (Workspace, error) 
 	w.Root, w.GitDir, w.CommonDir, w.Bare, w.Branch = l.root, l.gitDir, l.commonDir, l.bare, l.branch
 	w.MainRoot = mainRoot(l, "")
 	settings, err := effectiveConfig(ctx, l, env, &w)
+	var c *configuration
+	if err == nil {
+		c, err = readConfiguration(settings)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return w, ctx.Err()
@@ -43,7 +47,6 @@ func readWorkspace(ctx context.Context, dir string, env Env) (Workspace, error) 
 	if l.reftable {
 		w.Branch = askBranch(ctx, l, env)
 	}
-	c := readConfiguration(settings)
 	w.MainRoot = mainRoot(l, c.worktree)
 	w.Primary = c.primary(w.Branch)
 	w.Remotes = c.build(ctx, env, &w.Primary)
@@ -118,23 +121,23 @@ func (c *configuration) build(ctx context.Context, env Env, primary *string) []R
 		}
 		remotes = append(remotes, r)
 	}
-	lookUp := normaliser(ctx, env, remotes)
+	lookUp := normaliser(ctx, env, remotes, *primary)
 	for i := range remotes {
 		remotes[i].finish(lookUp)
 	}
 	return remotes
 }
 
-// normaliser asks ssh about the aliases among all URLs, at once, and returns
-// the function that gives a URL's normal form.
-func normaliser(ctx context.Context, env Env, remotes []Remote) func(url string) string {
+// normaliser asks ssh about the aliases among all URLs at once, the primary
+// remote's first, and returns the function that gives a URL's normal form.
+func normaliser(ctx context.Context, env Env, remotes []Remote, primary string) func(url string) string {
 	var names *sshNames
 	var targets []sshTarget
-	for _, r := range remotes {
+	collect := func(r *Remote) {
 		for _, u := range r.URLs {
 			for _, url := range [...]string{u.Fetch, u.Push} {
 				l, err := parseLocation(url)
-				if err != nil || l.scheme != "ssh" || foldsCase(l.host) {
+				if err != nil || l.scheme != "ssh" || foldsCase(l.host) || len(targets) == maxAliases {
 					continue
 				}
 				if names == nil {
@@ -146,6 +149,14 @@ func normaliser(ctx context.Context, env Env, remotes []Remote) func(url string)
 				}
 			}
 		}
+	}
+	for i := range remotes {
+		if remotes[i].Name == primary {
+			collect(&remotes[i])
+		}
+	}
+	for i := range remotes {
+		collect(&remotes[i])
 	}
 	var answers map[sshTarget]sshTarget
 	if len(targets) > 0 {

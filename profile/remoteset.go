@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"strings"
 
 	"kb/internal/secret"
@@ -31,9 +32,19 @@ type rewrite struct {
 	from []string
 }
 
-func readConfiguration(settings []setting) *configuration {
+// maxURLs bounds the URLs of all remotes together, and maxRewrites the rules
+// that each is held against. The busiest repositories have some 200 remotes.
+const (
+	maxURLs     = 2000
+	maxRewrites = 1000
+)
+
+var errConfigCrowded = errors.New("its configuration has more than 2,000 remote URLs or 1,000 insteadOf rules")
+
+func readConfiguration(settings []setting) (*configuration, error) {
 	c := &configuration{branches: make(map[string]*branchSettings)}
 	byName := make(map[string]*remoteSettings)
+	urls, rewrites := 0, 0
 	for _, s := range settings {
 		switch s.section {
 		case "remote":
@@ -45,6 +56,9 @@ func readConfiguration(settings []setting) *configuration {
 			}
 			if s.key != "url" && s.key != "pushurl" || s.name[0] == '/' {
 				continue
+			}
+			if urls++; urls > maxURLs {
+				return nil, errConfigCrowded
 			}
 			r := byName[s.name]
 			if r == nil {
@@ -76,11 +90,15 @@ func readConfiguration(settings []setting) *configuration {
 				b.pushRemote = s.value
 			}
 		case "url":
-			switch {
-			case !s.named:
-			case s.key == "insteadof":
+			if !s.named || s.key != "insteadof" && s.key != "pushinsteadof" {
+				continue
+			}
+			if rewrites++; rewrites > maxRewrites {
+				return nil, errConfigCrowded
+			}
+			if s.key == "insteadof" {
 				c.rewrites = addRewrite(c.rewrites, s.name, s.value)
-			case s.key == "pushinsteadof":
+			} else {
 				c.pushes = addRewrite(c.pushes, s.name, s.value)
 			}
 		case "core":
@@ -96,7 +114,7 @@ func readConfiguration(settings []setting) *configuration {
 		}
 	}
 	c.remotes = kept
-	return c
+	return c, nil
 }
 
 func addRewrite(list []rewrite, base, from string) []rewrite {

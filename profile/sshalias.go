@@ -86,12 +86,9 @@ func isAliasName(host string) bool {
 	return host != ""
 }
 
-// resolve asks about all targets at once and returns the answers that differ
-// from the question.
+// resolve asks about all targets, at most maxAliases, at once and returns the
+// answers that differ from the question.
 func (s *sshNames) resolve(ctx context.Context, targets []sshTarget) map[sshTarget]sshTarget {
-	if len(targets) > maxAliases {
-		targets = targets[:maxAliases]
-	}
 	var (
 		mu      sync.Mutex
 		wg      sync.WaitGroup
