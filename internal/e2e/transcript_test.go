@@ -154,7 +154,7 @@ func TestTwoSessionsAtOnce(t *testing.T) {
 		if results[i].Code != 0 {
 			t.Fatal(results[i].All())
 		}
-		if got := strings.Count(results[i].Stdout, `"login":"`+login+`"`); got != fetches {
+		if got := strings.Count(results[i].Stdout, `"login": "`+login+`"`); got != fetches {
 			t.Errorf("session %d was answered as %s %d times of %d:\n%s", i, login, got, fetches, results[i].Stdout)
 		}
 	}
@@ -173,7 +173,7 @@ func TestInterleavedRepositories(t *testing.T) {
 	f.ok(f.home.Dir, "", f.kb, "rule", "add", "oss", "--remote", "github.com/libre/*")
 	f.api.Forget()
 	f.git.Forget()
-	const rest, gitRounds = 4960, 5
+	const rest, gitRounds = 5000, 5
 	// curl reads its URLs from a file: one process, kept-alive connections,
 	// eight at a time.
 	var config bytes.Buffer
@@ -226,10 +226,7 @@ func TestLiveState(t *testing.T) {
 	third := testkit.NewCanary("ghp_", 36)
 	f.git.Users[third] = "me-at-acme"
 	in, out := io.Pipe()
-	answers, said := io.Pipe()
 	done := make(chan testkit.Result, 1)
-	_ = answers
-	_ = said
 	go func() {
 		done <- testkit.Exec(t, testkit.Command{Dir: f.workRepo, Env: f.home.Env, Stdin: in,
 			Args: []string{f.kb, "exec", "--", "sh", "-c", `while read -r line; do curl -s -o /dev/null -w '%{http_code}\n' https://api.github.com/user; echo asked >> ` + filepath.Join(f.home.Dir, "asked") + `; done`}})
