@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,40 @@ func TestTheMapIsWhole(t *testing.T) {
 			t.Errorf("docs/architecture.md has no word on `%s`", path)
 		}
 	}
+}
+
+// TestThreatModelNamesRealTests wants each test that docs/threat-model.md names.
+func TestThreatModelNamesRealTests(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root(t), "docs", "threat-model.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)").FindAllSubmatch(doc, -1)
+	if len(named) < 10 {
+		t.Fatalf("docs/threat-model.md names %d tests", len(named))
+	}
+	have := testNames(allSources(t))
+	for _, m := range named {
+		if !have[string(m[1])] {
+			t.Errorf("docs/threat-model.md names %s, which is no test", m[1])
+		}
+	}
+}
+
+// testNames are the tests and fuzz targets of all packages.
+func testNames(files []*source) map[string]bool {
+	names := map[string]bool{}
+	for _, s := range files {
+		if !strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				names[f.Name.Name] = true
+			}
+		}
+	}
+	return names
 }
 
 // directModules maps each module that kb imports, also in tests, to one
