@@ -169,8 +169,16 @@ func TestNewerWriters(t *testing.T) {
 			t.Errorf("%s: %v, want a NewerVersionError", name, err)
 		}
 	}
-	p, _, err := parsePayload([]byte(examplePayload))
+	p, _, err := parsePayload([]byte(strings.Replace(examplePayload, `"deleted":true,"device":"fedcba9876543210","hlc":9,"id":"rule/r1","type":"rule","value":{}`,
+		`"deleted":false,"device":"fedcba9876543210","hlc":9,"id":"rule/r1","type":"rule","value":{"select":{"hour":"9","profile":"work"}}`, 1)))
 	if err != nil {
+		t.Fatal(err)
+	}
+	var newer *NewerVersionError
+	if _, err := decode(p.records); !errors.As(err, &newer) {
+		t.Errorf("a condition that this kb does not know: %v", err)
+	}
+	if p, _, err = parsePayload([]byte(examplePayload)); err != nil {
 		t.Fatal(err)
 	}
 	c, err := decode(p.records)

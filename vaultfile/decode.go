@@ -2,6 +2,7 @@ package vaultfile
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 // remembers whether any was of another type than the schema says.
 type decoder struct {
 	scanner
-	bad  bool
-	seen map[string]string
+	bad   bool
+	newer string // an unknown member of what must be known whole
+	seen  map[string]string
 }
 
 func newDecoder() *decoder { return &decoder{seen: map[string]string{}} }
@@ -109,8 +111,7 @@ func decodeMap[V any](d *decoder, to *map[string]V, make1 func(string) V) bool {
 	return ok
 }
 
-// members reads an object of the format's own, all of whose members are known
-// or carried along.
+// members reads an object of the format's own, all of whose members are known.
 func (d *decoder) members(member func(name string) bool) bool {
 	ok := d.object(func(k []byte) bool { return member(intern(d.seen, k)) })
 	if !ok {
@@ -153,6 +154,9 @@ func decode(records []record) (*Contents, error) {
 			c.Devices = append(c.Devices, dev)
 		case "setting":
 			c.Settings = append(c.Settings, d.setting(r, key))
+		}
+		if d.newer != "" {
+			return nil, &NewerVersionError{Feature: "member " + strconv.Quote(d.newer) + " of a " + r.typ}
 		}
 		if !ok || d.bad {
 			return nil, &FormatError{Kind: ErrMalformed, Offset: -1, What: "a " + r.typ + " whose value breaks its schema"}
@@ -202,7 +206,7 @@ func (d *decoder) rule(r *record, id string) profile.Rule {
 		case "user":
 			return d.text(&v.User)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return v
 }
@@ -217,10 +221,11 @@ func (d *decoder) one(r *record, name string, member func(string) bool) {
 	d.at(raw).members(member)
 }
 
-// unknownIn refuses an unknown member of a field that is one whole: a
-// condition that this kb does not know would widen what the rule matches.
-func (d *decoder) unknownIn() bool {
-	d.bad = true
+// unknown refuses a member that this kb does not know of a field that is one
+// whole: without a condition of a newer kb, a rule would match more than it
+// should.
+func (d *decoder) unknown(name string) bool {
+	d.newer = name
 	return false
 }
 
@@ -235,22 +240,30 @@ func (d *decoder) login(r *record, key string) (Login, bool) {
 	if raw := r.field("created"); raw != nil {
 		d.at(raw).time(&l.Created)
 	}
+	if raw := r.field("device_only"); raw != nil {
+		l.DeviceOnly = true
+		d.bad = d.bad || string(raw) != "true"
+	}
 	d.one(r, "credential", func(name string) bool {
 		switch name {
 		case "account":
 			return d.text(&l.Account)
 		case "base":
 			return d.text(&l.Base)
+		case "client":
+			return d.text(&l.Client)
 		case "expires":
 			return d.time(&l.Expires)
 		case "method":
 			return d.word(&l.Method)
 		case "refs":
 			return decodeMap(d, &l.Refs, same)
+		case "scopes":
+			return d.texts(&l.Scopes)
 		case "secrets":
 			return decodeMap(d, &l.Secrets, secret.New)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return l, true
 }
@@ -264,7 +277,7 @@ func (d *decoder) provider(r *record, name string) Provider {
 		case "toml":
 			return d.text(&p.TOML)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return p
 }
@@ -288,7 +301,7 @@ func (d *decoder) client(r *record, name string) Client {
 		case "registration_uri":
 			return d.text(&c.RegistrationURI)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return c
 }
@@ -316,7 +329,7 @@ func (d *decoder) policy(r *record, id string) Policy {
 		case "provider":
 			return d.text(&p.Provider)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return p
 }
@@ -348,7 +361,7 @@ func (d *decoder) device(r *record, id string) Device {
 		case "sign_key":
 			return d.bytes(&v.SignKey)
 		}
-		return d.unknownIn()
+		return d.unknown(name)
 	})
 	return v
 }

@@ -307,7 +307,10 @@ func (tx *Tx) PutLogin(l Login) error {
 	if !validKey(l.Profile) || !validKey(l.Provider) || l.As != "" && !validKey(l.As) {
 		return invalid("login", id, "bad name")
 	}
-	texts := []string{l.Method, l.Base, l.Account}
+	texts := append([]string{l.Method, l.Base, l.Account, l.Client}, l.Scopes...)
+	if slices.Contains(l.Scopes, "") {
+		return invalid("login", id, "empty scope")
+	}
 	for k, v := range l.Refs {
 		if texts = append(texts, v); !validKey(k) {
 			return invalid("login", id, "bad field name")

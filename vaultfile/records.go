@@ -17,9 +17,14 @@ type Login struct {
 	Secrets  map[string]secret.Value // by field name of the definition: token; username, password; api_key, app_key
 	Refs     map[string]string       // field -> reference (env:NAME, file:/path) in place of a value
 	Base     string                  // base URL where the definition has {host}; else empty
+	Client   string                  // name of the OAuth client record that it was made with; else empty
+	Scopes   []string                // OAuth scopes that were granted, as the server lists them
 	Account  string                  // name that the provider answered with; empty when not asked
 	Expires  time.Time               // when the key ends, if known
 	Created  time.Time
+	// DeviceOnly says that the tokens are not in the vault: each device makes
+	// this login for itself, for their refresh tokens rotate.
+	DeviceOnly bool
 }
 
 // Provider is a provider definition of the user's own, kept in the vault.

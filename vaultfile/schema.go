@@ -22,7 +22,7 @@ import (
 var schema = map[string][]string{
 	"profile":  {"also", "egress", "expect", "git_email", "git_name", "signing_key"},
 	"rule":     {"select"},
-	"login":    {"created", "credential"},
+	"login":    {"created", "credential", "device_only"},
 	"provider": {"definition"},
 	"client":   {"registration"},
 	"policy":   {"rule"},
@@ -165,11 +165,17 @@ func encodeLogin(l *Login) []field {
 	var o object
 	o.str("account", l.Account)
 	o.str("base", l.Base)
+	o.str("client", l.Client)
 	o.time("expires", l.Expires)
 	o.str("method", l.Method)
 	o.raw("refs", strMap(l.Refs, same))
+	o.raw("scopes", strList(l.Scopes))
 	o.raw("secrets", strMap(l.Secrets, secret.Value.Reveal))
-	return rawField(intField(nil, "created", unix(l.Created)), "credential", o.done())
+	fs := rawField(intField(nil, "created", unix(l.Created)), "credential", o.done())
+	if l.DeviceOnly {
+		fs = append(fs, field{"device_only", []byte("true")})
+	}
+	return fs
 }
 
 func encodeProvider(p *Provider) []field {

@@ -1,0 +1,217 @@
+package vaultfile_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"kb/internal/atomicfile"
+	"kb/vaultfile"
+)
+
+// dirMemory is a Memory in plain files, for processes to share.
+type dirMemory struct{ dir string }
+
+func (m dirMemory) Lock(ctx context.Context) (func() error, error) {
+	l := flock.New(filepath.Join(m.dir, "lock"))
+	if _, err := l.TryLockContext(ctx, time.Millisecond); err != nil {
+		return nil, err
+	}
+	return l.Close, nil
+}
+
+func (m dirMemory) Accepted(context.Context) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(m.dir, "note"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+func (m dirMemory) Accept(_ context.Context, note, _ []byte) error {
+	return atomicfile.Write(filepath.Join(m.dir, "note"), note, atomicfile.Options{})
+}
+
+const editorDir = "KB_TEST_EDITOR_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(editorDir); dir != "" {
+		if err := editor(dir, os.Getenv("KB_TEST_EDITOR_NAME")); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// editor edits until it is told to stop or killed, and prints what it saved.
+func editor(dir, name string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "identity.txt"))
+	if err != nil {
+		return err
+	}
+	id, err := vaultfile.ParseIdentity(text)
+	if err != nil {
+		return err
+	}
+	var rounds int
+	if _, err := fmt.Sscan(os.Getenv("KB_TEST_EDITOR_ROUNDS"), &rounds); err != nil {
+		return err
+	}
+	for i := range rounds {
+		key := fmt.Sprintf("%s-%d", name, i)
+		if _, err := vaultfile.Edit(context.Background(), filepath.Join(dir, "vault.age"), id, dirMemory{dir}, func(tx *vaultfile.Tx) error {
+			return tx.PutSetting(vaultfile.Setting{Name: key, Value: "saved"})
+		}); err != nil {
+			return err
+		}
+		fmt.Println(key)
+	}
+	return nil
+}
+
+// shared is a vault that processes edit.
+func shared(t *testing.T) (dir string, w *world) {
+	t.Helper()
+	dir = t.TempDir()
+	id := newIdentity(t, "laptop")
+	w = &world{path: filepath.Join(dir, "vault.age"), id: id, mem: dirMemory{dir}}
+	if _, err := vaultfile.Create(context.Background(), w.path, id, w.mem, vaultfile.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "identity.txt"), []byte(id.Text().Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, w
+}
+
+func editorCommand(dir, name string, rounds int) *exec.Cmd {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), editorDir+"="+dir, "KB_TEST_EDITOR_NAME="+name, fmt.Sprint("KB_TEST_EDITOR_ROUNDS=", rounds))
+	return c
+}
+
+func TestManyWritersLoseNothing(t *testing.T) {
+	dir, w := shared(t)
+	const processes, goroutines, rounds = 10, 10, 4
+	var wg sync.WaitGroup
+	for p := range processes {
+		wg.Go(func() {
+			if out, err := editorCommand(dir, fmt.Sprintf("p%d", p), rounds).CombinedOutput(); err != nil {
+				t.Errorf("process %d: %v: %s", p, err, out)
+			}
+		})
+	}
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := range rounds {
+				if _, err := vaultfile.Edit(context.Background(), w.path, w.id, w.mem, func(tx *vaultfile.Tx) error {
+					return tx.PutSetting(vaultfile.Setting{Name: fmt.Sprintf("g%d-%d", g, i), Value: "saved"})
+				}); err != nil {
+					t.Errorf("goroutine %d: %v", g, err)
+				}
+				// A reader at any moment sees a whole vault.
+				if _, err := vaultfile.Open(context.Background(), w.path, w.id, w.mem); err != nil {
+					t.Errorf("a reader: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	f := w.open(t)
+	c := f.Contents()
+	if want := (processes + goroutines) * rounds; len(c.Settings) != want {
+		t.Errorf("%d of %d edits are there", len(c.Settings), want)
+	}
+	if got, want := f.Clock()[w.id.ID()], uint64(1+(processes+goroutines)*rounds); got != want {
+		t.Errorf("the clock counts %d saves, want %d", got, want)
+	}
+}
+
+// kill -9 at any moment leaves a whole vault that has all that was reported
+// saved, and the lock free.
+func TestKilledWritersLoseNothing(t *testing.T) {
+	dir, w := shared(t)
+	kills := 40
+	if testing.Short() {
+		kills = 5
+	}
+	var saved []string
+	killed := 0
+	for k := range kills {
+		c := editorCommand(dir, fmt.Sprintf("k%d", k), 1000)
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Let it save a few, then kill it somewhere within the next.
+		lines := bufio.NewScanner(out)
+		for range 1 + k%3 {
+			if !lines.Scan() {
+				t.Fatal("the writer ended early")
+			}
+			saved = append(saved, lines.Text())
+		}
+		timer := time.AfterFunc(time.Duration(rand.IntN(8000))*time.Microsecond, func() { _ = c.Process.Kill() })
+		for lines.Scan() {
+			saved = append(saved, lines.Text())
+		}
+		timer.Stop()
+		if err := c.Wait(); err != nil {
+			killed++
+		}
+		f := w.open(t)
+		contents := f.Contents()
+		for _, key := range saved {
+			if contents.Setting(key) != "saved" {
+				t.Fatalf("after kill %d: %q was saved and is gone", k, key)
+			}
+		}
+	}
+	if killed != kills {
+		t.Errorf("only %d of %d writers were killed", killed, kills)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".vault.age.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d kills, %d saves kept, %d temporary files left to be swept", killed, len(saved), len(left))
+	for _, l := range left {
+		if fi, err := os.Stat(l); err == nil && fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s is readable by others", filepath.Base(l))
+		}
+		if strings.HasSuffix(l, ".age") {
+			t.Errorf("%s could be taken for a vault", filepath.Base(l))
+		}
+	}
+}
+
+// A lock that is held makes Edit wait as long as ctx lives, and no longer.
+func TestEditHonoursItsContext(t *testing.T) {
+	w := newWorld(t)
+	unlock, err := w.mem.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unlock() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := vaultfile.Edit(ctx, w.path, w.id, w.mem, func(*vaultfile.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Edit: %v", err)
+	}
+}
