@@ -219,9 +219,12 @@ func TestResolveUnknownProfile(t *testing.T) {
 	if m, err := Resolve(acme, twoProfiles, rules); !errors.As(err, &unknown) || unknown.Name != "gone" || unknown.Rule.ID != "a" {
 		t.Errorf("rule: %+v, %v", m, err)
 	}
+	if got, want := unknown.Error(), `find profile "gone": rule a names it, but there is none`; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
 	q := acme
 	q.Explicit = "gone"
-	if _, err := Resolve(q, twoProfiles, nil); !errors.As(err, &unknown) || unknown.Rule != nil {
+	if _, err := Resolve(q, twoProfiles, nil); !errors.As(err, &unknown) || unknown.Rule != nil || unknown.Error() != `find profile "gone": there is none` {
 		t.Errorf("explicit: %v", err)
 	}
 	q = acme

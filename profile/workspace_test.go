@@ -179,6 +179,21 @@ func TestReadWorkspace(t *testing.T) {
 			g.run("r", "config", "branch.later.pushRemote", "fork")
 			return "r"
 		}, want{root: "r", main: "r", branch: "later", primary: "fork", normal: "github.com/me/api"}},
+		"HEAD is a symbolic link, as git made it before 2005": {func(g *gitHome) string {
+			g.repo("r", acmeAPI)
+			if err := errors.Join(os.Remove(g.path("r/.git/HEAD")), os.Symlink("refs/heads/main", g.path("r/.git/HEAD"))); err != nil {
+				g.tb.Fatal(err)
+			}
+			return "r"
+		}, want{root: "r", main: "r", branch: "main", primary: "origin", normal: "github.com/acme/api"}},
+		"a branch that is another's name": {func(g *gitHome) string {
+			g.repo("r", acmeAPI)
+			g.run("r", "remote", "add", "fork", "git@github.com:me/api.git")
+			g.run("r", "config", "branch.main.pushRemote", "fork")
+			g.run("r", "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+			g.run("r", "symbolic-ref", "HEAD", "refs/heads/alias")
+			return "r"
+		}, want{root: "r", main: "r", branch: "main", primary: "fork", normal: "github.com/me/api"}},
 		"separate git directory": {func(g *gitHome) string {
 			g.run("", "init", "-q", "--separate-git-dir", g.path("elsewhere.git"), g.path("r"))
 			g.run("r", "remote", "add", "origin", acmeAPI)
@@ -411,5 +426,69 @@ func TestReadWorkspaceWithoutGit(t *testing.T) {
 	g.write("r/.git/config", "[remote \"origin\"\nurl = git@github.com:acme/api")
 	if w, err = ReadWorkspace(context.Background(), g.path("r"), env); err != nil || len(w.Remotes) != 0 {
 		t.Errorf("broken file: %+v, %v", w, err)
+	}
+}
+
+// A repository that keeps its refs in a table has no branch in HEAD: git is
+// asked. Git before 2.45 knows no tables, so a wrapper answers for it.
+func TestReftable(t *testing.T) {
+	g := newGitHome(t)
+	g.repo("r", acmeAPI)
+	g.run("r", "remote", "add", "fork", "git@github.com:me/api.git")
+	g.run("r", "config", "branch.topic.pushRemote", "fork")
+	g.write("r/.git/HEAD", "ref: refs/heads/.invalid\n")
+	g.write("git", "#!/bin/sh\nif [ \"$1\" = symbolic-ref ]; then echo refs/heads/topic; else exec '"+g.git+"' \"$@\"; fi\n")
+	if err := os.Chmod(g.path("git"), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	env := g.env()
+	env.Git = g.path("git")
+	w, err := ReadWorkspace(context.Background(), g.path("r"), env)
+	if name, _ := primary(w); err != nil || w.Branch != "topic" || name != "fork" {
+		t.Errorf("got %+v, %v", w, err)
+	}
+}
+
+// A repository says whose it is by its remote, and nothing that a remote can
+// be written as gets one host's identity for another's.
+func TestIdentityTricks(t *testing.T) {
+	rules := []Rule{{ID: "r1", Profile: "work", Remote: "github.com/acme/*"}}
+	profiles := []Profile{{Name: "work"}}
+	for _, c := range []struct {
+		url  string
+		work bool
+	}{
+		{"https://github.com/acme/api", true}, // the control
+		{"https://github.com@evil.example/acme/api", false},
+		{"https://github.com:acme@evil.example/acme/api", false},
+		{"https://evil.example/github.com/acme/api", false},
+		{"https://github.com.evil.example/acme/api", false},
+		{"https://evil.example#@github.com/acme/api", false},
+		{"https://evil.example?@github.com/acme/api", false},
+		{`https://evil.example\@github.com/acme/api`, false},
+		{"git@github.com@evil.example:acme/api", false},
+		{"git@evil.example:github.com/acme/api", false},
+		{"git@github.com:evil/../acme/api", false},
+		{"https://github.com/evil/%2e%2e/acme/api", false},
+		{"ssh://git@evil.example%2F@github.com/acme/api", false},
+		{"ssh://-oProxyCommand=x@github.com/../acme/api", false},
+		{"https://github.com:8443/acme/api", false},
+		{"ext::ssh github.com acme/api", false},
+		{"file://github.com/acme/api", false},
+		{"./github.com:acme/api", false},
+		{"https://github.com/acme/api/../../evil/x", false},
+		{"https://gıthub.com/acme/api", false},
+	} {
+		g := newGitHome(t)
+		g.repo("r", "")
+		g.run("r", "config", "remote.origin.url", c.url)
+		w := g.read("r")
+		m, err := Resolve(Query{Workspace: w, Home: g.home}, profiles, rules)
+		if got := m.Profile == "work"; got != c.work {
+			t.Errorf("%s: work is %v, want %v (%s, %v)", c.url, got, c.work, m.Reason, err)
+		}
+		if !c.work && !errors.Is(err, ErrNoMatch) {
+			t.Errorf("%s: %v", c.url, err)
+		}
 	}
 }
