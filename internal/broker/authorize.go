@@ -92,10 +92,6 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 	}
 	provider, repository, ok := providerOf(found, r.Host, r.Port, path)
 	if !ok {
-		if len(found) == 0 {
-			// The last login for this host was removed while the tunnel was open.
-			return none, refuse(CodeLoginNeeded, "this session has no login for the host any more", "run kb status")
-		}
 		event.Reason = "no rule has the path"
 		return none, nil
 	}
@@ -107,7 +103,7 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 	}
 	event.Profile, event.Reason = choice.profile, choice.why
 	c := pick(found, choice.profile, provider, choice.as)
-	if c == nil {
+	if c == nil || c.problem == problemRemoved {
 		return none, refuseNoLogin(choice.profile, provider, choice.as)
 	}
 	event.Login = c.login.As

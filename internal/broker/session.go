@@ -97,7 +97,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	if err := s.random(b.random); err != nil {
 		return nil, err
 	}
-	snap := newSnapshot(contents, s.granted, s.query, b.Catalog(), b.getenv)
+	snap := newSnapshot(contents, s.granted, s.query, b.Catalog(), b.getenv, nil)
 	s.snapshot.Store(snap)
 	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.Catalog(), b.random); err != nil {
 		return nil, err

@@ -44,8 +44,10 @@ type authority struct {
 	port uint16
 }
 
-// newSnapshot joins contents for the session that query describes.
-func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, catalog *providers.Catalog, getenv func(string) string) *snapshot {
+// newSnapshot joins contents for the session that query describes. Known are
+// the logins that the session has had: one that the vault no longer holds still
+// keeps its hosts, whose requests are then refused and not sent bare.
+func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, catalog *providers.Catalog, getenv func(string) string, known []vaultfile.Login) *snapshot {
 	s := &snapshot{
 		profiles: map[string]profile.Profile{},
 		granted:  map[string]bool{},
@@ -69,8 +71,32 @@ func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, ca
 			}
 		}
 	}
+	for _, l := range known {
+		if !slices.ContainsFunc(s.logins, func(c *credentials) bool { return c.key == keyOf(l) }) {
+			s.logins = append(s.logins, removed(l, catalog))
+		}
+	}
 	s.gitHosts = s.findGitHosts()
 	return s
+}
+
+// problemRemoved is the problem of a login that is gone.
+const problemRemoved = "the login was removed"
+
+// removed is a login that the vault no longer holds: its rules without its
+// secrets.
+func removed(l vaultfile.Login, catalog *providers.Catalog) *credentials {
+	empty := make(map[string]secret.Value, len(l.Secrets)+len(l.Refs))
+	for name := range l.Secrets {
+		empty[name] = secret.New("removed")
+	}
+	for name := range l.Refs {
+		empty[name] = secret.New("removed")
+	}
+	l.Secrets, l.Refs = empty, nil
+	c := join(l, catalog, nil)
+	c.problem = problemRemoved
+	return c
 }
 
 // join makes a login ready for requests. What is wrong with it is kept in

@@ -47,7 +47,7 @@ func (s *Session) refresh(ctx context.Context) {
 		s.note("vault changed and cannot be read; the session goes on with what it knew", err.Error())
 		return
 	}
-	next := newSnapshot(s.broker.Contents(), s.granted, s.query, s.broker.Catalog(), s.broker.getenv)
+	next := newSnapshot(s.broker.Contents(), s.granted, s.query, s.broker.Catalog(), s.broker.getenv, loginsOf(s.snapshot.Load()))
 	names, addrs := authorities(next, s.broker.Catalog())
 	for _, name := range names {
 		if !s.ca.Permits(name) {
