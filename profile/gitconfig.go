@@ -76,12 +76,14 @@ func gitConfig(ctx context.Context, l *layout, env Env) ([]setting, error) {
 // gitEnviron is the whole environment of the git that kb asks.
 func gitEnviron(l *layout, env Env) []string {
 	out := []string{
-		"HOME=" + env.Home,
 		"LC_ALL=C",
 		"GIT_CEILING_DIRECTORIES=" + filepath.Dir(l.root), // this repository or none
 		"GIT_OPTIONAL_LOCKS=0",
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_TRACE2=0", "GIT_TRACE2_EVENT=0", "GIT_TRACE2_PERF=0", // trace2.* settings write files
+	}
+	if env.Home != "" { // with an empty one git would read /.gitconfig
+		out = append(out, "HOME="+env.Home)
 	}
 	for _, kv := range env.Environ {
 		name, _, _ := strings.Cut(kv, "=")

@@ -60,11 +60,15 @@ func (g *gitHome) write(rel, text string) {
 
 // try runs git in dir as an agent's shell would.
 func (g *gitHome) try(dir string, args ...string) (string, error) {
+	return g.tryEnv(dir, nil, args...)
+}
+
+func (g *gitHome) tryEnv(dir string, environ []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, g.git, args...)
 	cmd.Dir = g.path(dir)
-	cmd.Env = []string{"HOME=" + g.home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"}
+	cmd.Env = append(environ, "HOME="+g.home, "PATH="+os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C")
 	out, err := cmd.Output()
 	return strings.TrimSuffix(string(out), "\n"), err
 }

@@ -25,16 +25,21 @@ func readConfigFiles(l *layout, env Env) ([]setting, string, error) {
 		name, value, _ := strings.Cut(kv, "=")
 		variables[name] = value
 	}
-	xdg := variables["XDG_CONFIG_HOME"]
-	if xdg == "" {
-		xdg = filepath.Join(env.Home, ".config")
-	}
-	files := []configFile{
-		{path: filepath.Join(xdg, "git", "config")},
-		{path: filepath.Join(env.Home, ".gitconfig")},
+	var files []configFile
+	user := func(elem ...string) {
+		if path := filepath.Join(elem...); filepath.IsAbs(path) { // never from the directory that kb happens to be in
+			files = append(files, configFile{path: path})
+		}
 	}
 	if global, ok := variables["GIT_CONFIG_GLOBAL"]; ok {
-		files = []configFile{{path: global}}
+		user(global)
+	} else {
+		if xdg := variables["XDG_CONFIG_HOME"]; xdg != "" {
+			user(xdg, "git", "config")
+		} else {
+			user(env.Home, ".config", "git", "config")
+		}
+		user(env.Home, ".gitconfig")
 	}
 	files = append(files, configFile{path: filepath.Join(l.commonDir, "config"), local: true})
 

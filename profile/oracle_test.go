@@ -197,6 +197,49 @@ func (g *generator) compare(t *testing.T, dir string) Workspace {
 	return w
 }
 
+// override rewrites every URL of every remote by its exact text, as a broker
+// does, and checks that git then goes nowhere else, except where the user has
+// a rule for exactly that URL. It returns how many were rewritten and fixed.
+func (g *generator) override(t *testing.T, dir string, w Workspace) (rewritten, fixed int) {
+	t.Helper()
+	var environ []string
+	set := func(key, value string) {
+		n := len(environ) / 2
+		environ = append(environ, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
+	}
+	isFixed := make(map[string]bool) // URLs that git may give although overridden
+	for _, r := range w.Remotes {
+		for i, u := range r.URLs {
+			set(fmt.Sprintf("url.https://kb.example/%d.insteadOf", i), u.Exact.Reveal())
+			set(fmt.Sprintf("url.https://kb.example/%d.pushInsteadOf", i), u.Exact.Reveal())
+			if u.Fixed {
+				isFixed[u.Fetch], isFixed[u.Push] = true, true
+				fixed++
+			}
+		}
+	}
+	environ = append(environ, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(environ)/2))
+	for _, r := range w.Remotes {
+		if _, err := g.try(dir, "config", "--get", "remote."+r.Name+".url"); err != nil {
+			continue
+		}
+		for _, args := range [][]string{{"ls-remote", "--get-url", "--", r.Name}, {"remote", "get-url", "--push", "--all", "--", r.Name}} {
+			out, err := g.tryEnv(dir, environ, args...)
+			if err != nil {
+				continue // a remote of the user's, not the repository's
+			}
+			for url := range strings.Lines(out) {
+				if url = shown(strings.TrimSuffix(url, "\n")); strings.HasPrefix(url, "https://kb.example/") {
+					rewritten++
+				} else if !isFixed[url] {
+					t.Errorf("git %q says %q although every URL of %q is overridden", args, url, r.Name)
+				}
+			}
+		}
+	}
+	return rewritten, fixed
+}
+
 // Whatever the configuration, kb finds the remotes, URLs and primary remote
 // that git finds.
 func TestAgainstGit(t *testing.T) {
@@ -205,7 +248,7 @@ func TestAgainstGit(t *testing.T) {
 	g.repo("r", "")
 	g.run("r", "branch", "feat/x.y")
 	g.run("r", "worktree", "add", "-q", "-b", "topic", g.path("w"))
-	var remotes, primaries, rewritten, alone int
+	var remotes, primaries, rewritten, alone, overridden, fixed int
 	for seed := range uint64(cases) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			g.tb, g.rng = t, rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible on purpose
@@ -220,6 +263,10 @@ func TestAgainstGit(t *testing.T) {
 				if r.URL != r.Resolved {
 					rewritten++
 				}
+			}
+			if seed%2 == 0 {
+				n, f := g.override(t, dir, w)
+				overridden, fixed = overridden+n, fixed+f
 			}
 			if g.plain {
 				alone++
@@ -238,8 +285,9 @@ func TestAgainstGit(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d configurations, %d remotes (%d rewritten), %d primaries, %d read without git too", cases, remotes, rewritten, primaries, alone)
-	if remotes < cases || primaries < cases/2 || rewritten < cases/10 || alone < cases/10 {
+	t.Logf("%d configurations, %d remotes (%d rewritten), %d primaries, %d read without git too, %d URLs overridden, %d fixed",
+		cases, remotes, rewritten, primaries, alone, overridden, fixed)
+	if overridden < cases/2 || fixed == 0 || remotes < cases || primaries < cases/2 || rewritten < cases/10 || alone < cases/10 {
 		t.Error("the generator makes too little of what it is to test")
 	}
 }

@@ -127,9 +127,10 @@ func addRewrite(list []rewrite, base, from string) []rewrite {
 	return append(list, rewrite{base: base, from: []string{from}})
 }
 
-// alias applies the longest matching rule, once; of equals the first.
-func alias(url string, rules []rewrite) (string, bool) {
-	longest, result := -1, url
+// alias applies the longest matching rule, once; of equals the first. It
+// returns that rule's length, or -1 if none matches.
+func alias(url string, rules []rewrite) (result string, longest int) {
+	longest, result = -1, url
 	for _, r := range rules {
 		for _, from := range r.from {
 			if len(from) > longest && strings.HasPrefix(url, from) {
@@ -137,7 +138,7 @@ func alias(url string, rules []rewrite) (string, bool) {
 			}
 		}
 	}
-	return result, longest >= 0
+	return result, longest
 }
 
 // primary is the name of the remote that decides: where the current branch
@@ -186,27 +187,28 @@ func (c *configuration) remote(name string) *remoteSettings {
 // one of the urls, and then only those that it matches.
 func (c *configuration) resolveURLs(r *remoteSettings) []URL {
 	urls := make([]URL, 0, len(r.urls)+len(r.pushURLs))
-	apply := func(u string, rules []rewrite) (string, bool) {
-		to, ok := alias(u, rules)
+	apply := func(out *URL, u string, rules []rewrite) (string, bool) {
+		to, n := alias(u, rules)
+		out.Fixed = out.Fixed || n == len(u)
 		if user := userinfo(u); user != "" && strings.Contains(stripCredentials(to), user) {
 			// A rule for "https:" makes a password part of the path.
-			return strings.ReplaceAll(to, user, secret.Redacted), ok
+			return strings.ReplaceAll(to, user, secret.Redacted), n >= 0
 		}
-		return to, ok
+		return to, n >= 0
 	}
 	onlyRewritten := false
 	for _, u := range r.urls {
-		_, ok := alias(u, c.pushes)
-		onlyRewritten = onlyRewritten || ok
+		_, n := alias(u, c.pushes)
+		onlyRewritten = onlyRewritten || n >= 0
 	}
 	for i, u := range r.urls {
 		out := configuredURL(u)
-		fetch, _ := apply(u, c.rewrites)
+		fetch, _ := apply(&out, u, c.rewrites)
 		if i == 0 { // git fetches from the first, and pushes to all
 			out.Fetch = fetch
 		}
 		if len(r.pushURLs) == 0 {
-			if push, ok := apply(u, c.pushes); ok {
+			if push, ok := apply(&out, u, c.pushes); ok {
 				out.Push = push
 			} else if !onlyRewritten {
 				out.Push = fetch
@@ -215,9 +217,8 @@ func (c *configuration) resolveURLs(r *remoteSettings) []URL {
 		urls = append(urls, out)
 	}
 	for _, u := range r.pushURLs {
-		push, _ := apply(u, c.rewrites)
 		out := configuredURL(u)
-		out.Push = push
+		out.Push, _ = apply(&out, u, c.rewrites)
 		urls = append(urls, out)
 	}
 	return urls

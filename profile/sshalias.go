@@ -89,6 +89,8 @@ func isAliasName(host string) bool {
 // resolve asks about all targets, at most maxAliases, at once and returns the
 // answers that differ from the question.
 func (s *sshNames) resolve(ctx context.Context, targets []sshTarget) map[sshTarget]sshTarget {
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
+	defer cancel()
 	var (
 		mu      sync.Mutex
 		wg      sync.WaitGroup

@@ -46,10 +46,13 @@ type Remote struct {
 // URL is one configured url or pushurl of a remote, and what git makes of it.
 type URL struct {
 	// Exact is the configured text to the byte, credentials included: what an
-	// insteadOf or pushInsteadOf rule for exactly this URL must say. Git takes
-	// the longest rule, and of two as long the one that it read first.
+	// insteadOf rule for exactly this URL must say, and a pushInsteadOf rule
+	// too, since a user's shorter pushInsteadOf otherwise decides where a url
+	// is pushed. Git takes the longest rule, and of two as long the one that it
+	// read first.
 	Exact secret.Value
 	Text  string // Exact without credentials
+	Fixed bool   // the user has such a rule for exactly this URL, which no later one overrides
 
 	Fetch string // where git fetches, credentials stripped; empty for all but the first url
 	Push  string // where git pushes, likewise; empty for a url that a pushurl replaces
