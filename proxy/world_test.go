@@ -424,3 +424,18 @@ func (s *seen) holds(text string) bool {
 	}
 	return false
 }
+
+// dialByName goes to an upstream without the proxy.
+func (w *world) dialByName(ctx context.Context, _, addr string) (net.Conn, error) {
+	host, port, err := parseAuthority(addr, 0)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	a := w.names[host]
+	w.mu.Unlock()
+	if len(a) == 0 {
+		return nil, fmt.Errorf("no such host %q", host)
+	}
+	return w.dial(ctx, netip.AddrPortFrom(a[0], port))
+}
