@@ -49,10 +49,11 @@ func (m *VaultMemory) Accept(ctx context.Context, note, file []byte) error {
 	return m.store.Put("accepted/note/"+m.name, note, true)
 }
 
-// Copy returns the last accepted vault file, nil if there is none.
+// Copy returns the last accepted vault file, nil if there is none. A process
+// killed within Accept leaves a copy that is newer than the note.
 func (m *VaultMemory) Copy() ([]byte, error) {
 	b, ok, err := m.store.Get("accepted/file/" + m.name)
-	if err != nil || !ok {
+	if err != nil || !ok || len(b) == 0 {
 		return nil, err
 	}
 	return b, nil

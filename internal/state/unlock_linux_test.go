@@ -81,6 +81,30 @@ func keyringChild(role string) string {
 			out += "; drop failed: " + err.Error()
 		}
 		return out + "; dropped " + read()
+	case "denied-works":
+		if err := state.DenyKeyrings(); err != nil {
+			return "skip: " + err.Error()
+		}
+		_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, false)
+		out, err2 := exec.Command("/bin/sh", "-c", "echo ok").Output()
+		if err2 != nil {
+			return err2.Error()
+		}
+		return fmt.Sprintf("keyctl %v, ran %s", err, strings.TrimSpace(string(out)))
+	case "end":
+		join()
+		out := hold() + "; "
+		if _, err := state.HoldIdentity(path, secret.New("second"), time.Second); err != nil {
+			return err.Error()
+		}
+		out += read()
+		for range 500 { // the kernel ends it: 1 s, and no more than 5
+			if _, err := state.HeldIdentity(path); errors.Is(err, state.ErrNotHeld) {
+				return out + "; ended"
+			}
+			time.Sleep(10 * time.Millisecond) // the interval of the poll
+		}
+		return out + "; still held"
 	case "no-session":
 		out := hold()
 		out += "; own child " + again("read") + "; agent " + again("thief-fresh") + "; denied " + again("thief-denied")
@@ -162,5 +186,33 @@ func TestUserKeyringNeedsTheFilter(t *testing.T) {
 	const want = "held for user; own child read canary; agent stole canary; denied got nothing / exec: got nothing; dropped no: identity is locked"
 	if got := run(t, "no-session"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What is held later for the same file replaces what was, and ends when it was
+// told to.
+func TestHeldIdentityEnds(t *testing.T) {
+	const want = "held for session; read second; ended"
+	if got := run(t, "end"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestHoldIdentityRefuses(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Millisecond, -time.Hour, 400 * 24 * time.Hour} {
+		if _, err := state.HoldIdentity("/x", secret.New("x"), d); !errors.Is(err, state.ErrInvalid) {
+			t.Errorf("for %v: %v", d, err)
+		}
+	}
+	if _, err := state.HoldIdentity("/x", secret.Value{}, time.Hour); !errors.Is(err, state.ErrInvalid) {
+		t.Errorf("nothing: %v", err)
+	}
+}
+
+// The filter refuses what it is for and nothing else: a denied process still
+// opens files and starts programs (the control is its own output).
+func TestKeyringFilterIsNarrow(t *testing.T) {
+	if got := run(t, "denied-works"); got != "keyctl operation not permitted, ran ok" {
+		t.Errorf("got %s", got)
 	}
 }
