@@ -116,8 +116,9 @@ func isFieldName(s string) bool {
 	return s != "" && len(s) <= 40
 }
 
-// spans says which bytes of the path each segment of a glob took.
-type spans [maxSegments][2]int
+// spans says which bytes of the path each segment of a glob took; one more than
+// a pattern may have, for the "**" that a secret path ends with.
+type spans [maxSegments + 1][2]int
 
 // match reports whether the path fits. It does not allocate.
 func (g glob) match(path string) bool {

@@ -70,11 +70,14 @@ func MatchHost(pattern, host string, port uint16) bool {
 	return err == nil && p.match(host, port)
 }
 
-// SplitHost takes a host pattern apart: "*.ghe.com:8443" is (".ghe.com", 8443),
-// with the leading dot that X.509 name constraints and suffix patterns share;
-// an exact name has none. IP literals come without brackets.
+// SplitHost takes a host pattern apart: "*.ghe.com:8443" is ("*.ghe.com", 8443),
+// "api.github.com" is ("api.github.com", 443). IP literals come without
+// brackets.
 func SplitHost(pattern string) (name string, port uint16, err error) {
 	p, err := parseHost(pattern)
+	if p.suffix && err == nil {
+		return "*" + p.name, p.port, nil
+	}
 	return p.name, p.port, err
 }
 

@@ -49,19 +49,10 @@ func (m *Mint) prepare() error {
 }
 
 // RedactPath returns the path with the secret parts that the provider names
-// shown as "*", for the audit. Any other path comes back as it is.
+// shown as "*", for the audit: in the paths that SecretPaths match, in whatever
+// case, and in all below them. Any other path comes back as it is.
 func (p *Provider) RedactPath(path string) string {
-	globs := p.secret
-	if globs == nil {
-		for _, s := range p.SecretPaths {
-			g, err := parseGlob(s, false)
-			if err != nil {
-				continue
-			}
-			globs = append(globs, g)
-		}
-	}
-	for _, g := range globs {
+	for _, g := range p.secret {
 		var at spans
 		if !g.walk(path, true, &at) {
 			continue

@@ -77,7 +77,7 @@ func mutants(p *Provider) []mutant {
 		}
 	}
 	for i, s := range p.SecretPaths {
-		add(fmt.Sprintf("secret_paths[%d]", i), func(p *Provider) { p.SecretPaths[i] = s + "/mutant" })
+		add(fmt.Sprintf("secret_paths[%d]", i), func(p *Provider) { p.SecretPaths[i] = "/mutant" + s })
 	}
 	for i, l := range p.Login.Methods() {
 		for j, f := range l.Fields {

@@ -164,6 +164,9 @@ func (p *Provider) prepareSecret() error {
 		if err != nil {
 			return err
 		}
+		if g[len(g)-1].kind != segAny {
+			g = append(g, segment{kind: segAny})
+		}
 		p.secret = append(p.secret, g)
 	}
 	return nil
