@@ -4,8 +4,13 @@
 // never break a program: whatever it cannot do, it leaves as it was.
 (() => {
   const env = process.env;
-  const variable = env.https_proxy || env.HTTPS_PROXY;
-  if (!variable) return;
+  let proxy;
+  try {
+    proxy = new URL(env.https_proxy || env.HTTPS_PROXY);
+  } catch {
+    return; // none, or not of kb's making
+  }
+  if (proxy.protocol !== 'http:') return;
   const http = require('node:http');
   const https = require('node:https');
 
@@ -20,12 +25,13 @@
         construct: (target, args, newTarget) => Reflect.construct(target, options(args), newTarget),
         apply: (target, self, args) => Reflect.apply(target, self, options(args)),
       });
+      // A request with agent: false makes its agent from this.
+      mod.Agent.prototype.constructor = mod.Agent;
     }
     require('node:module').syncBuiltinESMExports();
     return;
   }
 
-  const proxy = new URL(variable);
   const credential = proxy.username &&
     Buffer.from(`${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`).toString('base64');
   const direct = (env.no_proxy || env.NO_PROXY || '').split(/[\s,]+/).filter(Boolean)
