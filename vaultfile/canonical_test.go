@@ -186,3 +186,43 @@ func TestNewerWriters(t *testing.T) {
 		t.Errorf("a field that this kb does not know spoiled the rest: %+v, %v", c, err)
 	}
 }
+
+// Every payload that is one edit away from the example is refused with a named
+// error, or written again byte for byte: no second spelling slips through.
+func TestEveryEditOfThePayload(t *testing.T) {
+	const alphabet = "\"\\{}[]:,-+.0159aeEfzZnrtu/_ \t\n\x00\x1f\x7f\xc3\xa9\xff"
+	accepted, refused := 0, 0
+	try := func(b []byte) {
+		p, _, err := parsePayload(b)
+		var newer *NewerVersionError
+		switch {
+		case err == nil:
+			accepted++
+			sig := p.sig
+			if again := p.encode(func([32]byte) []byte { return sig }); !bytes.Equal(again, b) {
+				t.Fatalf("accepted and written differently:\n%s\n%s", b, again)
+			}
+			if _, err := decode(p.records); err != nil && !errors.Is(err, ErrMalformed) && !errors.As(err, &newer) {
+				t.Fatalf("decoding: %v", err)
+			}
+		case errors.Is(err, ErrMalformed), errors.Is(err, ErrNonCanonical), errors.Is(err, ErrNotVault), errors.As(err, &newer):
+			refused++
+		default:
+			t.Fatalf("%s: %v", b, err)
+		}
+	}
+	src := []byte(examplePayload)
+	for i := range src {
+		try(append(bytes.Clone(src[:i]), src[i+1:]...))
+		for j := range len(alphabet) {
+			b := bytes.Clone(src)
+			b[i] = alphabet[j]
+			try(b)
+			try(append(append(bytes.Clone(src[:i]), alphabet[j]), src[i:]...))
+		}
+	}
+	if accepted == 0 || refused == 0 {
+		t.Errorf("accepted %d, refused %d", accepted, refused)
+	}
+	t.Logf("accepted %d, refused %d", accepted, refused)
+}
