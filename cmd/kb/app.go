@@ -71,12 +71,15 @@ func cleanLines(s string) string {
 }
 
 // broker opens the vault and the device's state.
-func (a *app) broker(ctx context.Context) (*broker.Broker, error) {
+func (a *app) broker(ctx context.Context) (*broker.Broker, error) { return a.brokerAt(ctx, nil) }
+
+// brokerAt does, and reads meanwhile where a session will start.
+func (a *app) brokerAt(ctx context.Context, standing *broker.DecideSpec) (*broker.Broker, error) {
 	paths, err := broker.FindPaths(a.getenv)
 	if err != nil {
 		return nil, err
 	}
-	return broker.Open(ctx, broker.Options{Paths: paths, Getenv: a.getenv})
+	return broker.Open(ctx, broker.Options{Paths: paths, Getenv: a.getenv, Standing: standing})
 }
 
 // json prints v on stdout, indented, with HTML characters as they are.

@@ -99,7 +99,7 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	if session := a.getenv("KB_SESSION"); session != "" {
 		return nested(a, o, environ, session)
 	}
-	b, err := a.broker(ctx)
+	b, err := a.brokerAt(ctx, &broker.DecideSpec{Environ: environ, Command: o.command[0]})
 	if err != nil {
 		return 0, err
 	}

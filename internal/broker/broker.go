@@ -21,12 +21,15 @@ import (
 	"kb/vaultfile"
 )
 
-// Options are what a Broker is opened with. The installed program sets Paths
-// and Getenv and nothing else: no variable, flag or setting reaches the others,
+// Options are what a Broker is opened with. The installed program sets Paths,
+// Getenv and Standing and nothing else: no variable, flag or setting reaches the others,
 // which are for the demo and for tests.
 type Options struct {
 	Paths  Paths
 	Getenv func(string) string // kb's own environment; nil means os.Getenv
+	// Standing is where a session will start, read while the vault is opened.
+	// Nil means that it is read when it is decided on.
+	Standing *DecideSpec
 
 	Resolver proxy.Resolver // nil means the system's
 	Roots    *x509.CertPool // nil means the system's
@@ -54,6 +57,8 @@ type Broker struct {
 	random     io.Reader
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 
+	standing *standing // nil unless Options.Standing was given
+
 	mu       sync.RWMutex
 	file     *vaultfile.File
 	contents vaultfile.Contents
@@ -67,6 +72,9 @@ var ErrNoVault = errors.New("find vault: this device has none yet")
 // KB_IDENTITY_FILE or KB_IDENTITY gives.
 func Open(ctx context.Context, o Options) (*Broker, error) {
 	b := newBroker(o)
+	if o.Standing != nil {
+		b.stand(ctx, *o.Standing)
+	}
 	if err := b.openIdentity(ctx); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,13 @@ var ErrDeclined = errors.New("declined")
 // Decide resolves a directory. With an error that a rule or pin gave, the
 // Decision is there too, for kb which to explain.
 func (b *Broker) Decide(ctx context.Context, spec DecideSpec) (*Decision, error) {
-	query, err := b.query(ctx, spec)
+	var query profile.Query
+	var err error
+	if b.standing != nil && spec.Dir == "" {
+		query, err = b.standing.wait(spec)
+	} else {
+		query, err = b.query(ctx, spec)
+	}
 	if err != nil {
 		return nil, err
 	}
