@@ -95,7 +95,7 @@ func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 		u, err := x.s.upstreamFor(ctx, key, t.reach, attempt > 0)
 		if err != nil {
 			if onlyH2(err) && !key.plain {
-				x.s.h2.learn(t.target, true)
+				x.s.h2.learn(t.target, speaksOnlyHTTP2)
 				if done, r := x.overH2(ctx, key, t); done {
 					return r
 				}
@@ -103,6 +103,9 @@ func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 			return x.unreachable(t, err)
 		}
 		x.track.upstream.Store(u)
+		if ctx.Err() != nil {
+			u.close() // whoever ended the context did not see it yet
+		}
 		r, again := x.over(u, attempt == 0)
 		x.track.upstream.Store(nil)
 		if !again {
@@ -170,7 +173,6 @@ var (
 // over runs the exchange over one upstream connection. again says that the
 // connection had died unnoticed and the request may be sent once more.
 func (x *exchange) over(u *upstreamConn, first bool) (r *Refusal, again bool) {
-	u.rd.before = x.flush
 	retry := first && u.used && x.src == nil && (x.out.method == http.MethodGet || x.out.method == http.MethodHead)
 	uploading, err := x.send(u)
 	if err == nil {
@@ -387,6 +389,7 @@ func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 	if x.cl.head(a, x.closing) != nil {
 		return errClientGone
 	}
+	u.rd.before = x.flush
 	if err := relayBody(x, &u.body); err != nil {
 		return err
 	}

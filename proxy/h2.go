@@ -68,6 +68,9 @@ func (c *conn) serveStream(w http.ResponseWriter, r *http.Request) {
 	// The client's reset ends the stream's context; who waits for an HTTP/1.1
 	// upstream has to be told.
 	unhook := context.AfterFunc(ctx, func() {
+		if r.Context().Err() != nil {
+			st.track.gone.Store(true)
+		}
 		if u := st.track.upstream.Load(); u != nil {
 			u.close()
 		}
@@ -89,9 +92,6 @@ func (c *conn) serveStream(w http.ResponseWriter, r *http.Request) {
 		st.refuse(refusal)
 		st.x.tell(refusal.status())
 		return
-	}
-	if r.Context().Err() != nil && st.x.ended != "" {
-		st.x.ended = endedClient
 	}
 	st.x.tell(0)
 	if st.x.broken {

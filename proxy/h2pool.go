@@ -15,7 +15,7 @@ import (
 // what is known of which upstreams speak HTTP/2.
 type h2Pool struct {
 	s      *Server
-	speaks sync.Map // target -> bool
+	speaks sync.Map // target -> version
 
 	mu         sync.Mutex
 	transports map[poolKey]*http2.Transport
@@ -29,14 +29,23 @@ func newH2Pool(s *Server) *h2Pool {
 // it does, unless the upstream is known not to speak it, because gRPC needs it
 // end to end. Others do only if the upstream speaks nothing else.
 func (p *h2Pool) wanted(t target, proto string) bool {
-	if proto != "HTTP/2.0" {
-		return false
+	v, known := p.speaks.Load(t)
+	if proto == "HTTP/2.0" {
+		return !known || v.(version) != speaksHTTP1
 	}
-	speaks, known := p.speaks.Load(t)
-	return !known || speaks.(bool)
+	return known && v.(version) == speaksOnlyHTTP2
 }
 
-func (p *h2Pool) learn(t target, speaks bool) { p.speaks.Store(t, speaks) }
+// learn remembers what an upstream speaks.
+func (p *h2Pool) learn(t target, v version) { p.speaks.Store(t, v) }
+
+type version uint8
+
+const (
+	speaksHTTP1     version = iota // and no HTTP/2
+	speaksHTTP2                    // perhaps HTTP/1.1 too
+	speaksOnlyHTTP2                // broke off when it was offered HTTP/1.1 alone
+)
 
 // errOnlyHTTP1 says that an upstream chose HTTP/1.1; the connection was put
 // into the other pool.
@@ -66,11 +75,11 @@ func (p *h2Pool) transport(key poolKey, r reach) *http2.Transport {
 				return nil, err
 			}
 			if c.ConnectionState().NegotiatedProtocol != "h2" {
-				p.learn(key.target, false)
+				p.learn(key.target, speaksHTTP1)
 				p.s.pool.put(newUpstreamConn(key, raw, c))
 				return nil, errOnlyHTTP1
 			}
-			p.learn(key.target, true)
+			p.speaks.LoadOrStore(key.target, speaksHTTP2)
 			return c, nil
 		},
 	}

@@ -13,13 +13,18 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"kb/internal/secret"
 )
@@ -438,4 +443,56 @@ func (w *world) dialByName(ctx context.Context, _, addr string) (net.Conn, error
 		return nil, fmt.Errorf("no such host %q", host)
 	}
 	return w.dial(ctx, netip.AddrPortFrom(a[0], port))
+}
+
+// http serves h at name:80, without TLS.
+func (w *world) http(name string, h http.Handler) *httptest.Server {
+	w.t.Helper()
+	s := httptest.NewServer(h)
+	w.t.Cleanup(s.Close)
+	w.place(name, 80, s.Listener.Addr().String())
+	return s
+}
+
+// rawH2 sends one request frame by frame on a connection of its own and
+// returns the :status, or what ended the stream.
+func (w *world) rawH2(host string, fields [][2]string) string {
+	w.t.Helper()
+	c, _ := w.connect(host + ":443")
+	tc := tls.Client(c, &tls.Config{RootCAs: w.clientRoots(), ServerName: host, Time: w.clock.now, NextProtos: []string{"h2"}})
+	if err := tc.Handshake(); err != nil {
+		w.t.Fatal(err)
+	}
+	_ = tc.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(tc, http2.ClientPreface)
+	fr := http2.NewFramer(tc, tc)
+	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	_ = fr.WriteSettings()
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for _, f := range fields {
+		_ = enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
+	for {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			return err.Error()
+		}
+		switch f := f.(type) {
+		case *http2.MetaHeadersFrame:
+			return f.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			return f.ErrCode.String()
+		case *http2.GoAwayFrame:
+			return f.ErrCode.String()
+		}
+	}
+}
+
+func got1xx(ctx context.Context, f func(int, http.Header)) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		f(code, http.Header(h))
+		return nil
+	}})
 }
