@@ -252,6 +252,14 @@ func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	return d.DialContext(ctx, network, to)
 }
 
+// Listener is the loopback address, "127.0.0.1:40000", behind an origin's port,
+// for clients that cannot be given Dial. In the namespace it is the origin's own.
+func (w *World) Listener(o *Origin, port uint16) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.listeners[netip.AddrPortFrom(o.Addr, port)]
+}
+
 // Dialled is every address that Dial was asked for, in order.
 func (w *World) Dialled() []string {
 	w.mu.Lock()
