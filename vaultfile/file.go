@@ -353,7 +353,7 @@ func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
 		case force:
 		case order == Before:
 			return nil, ErrRollback
-		case order == Apart, order == Equal && acc.Payload != sum:
+		case order == Apart, order == Equal && acc.known() && acc.Payload != sum:
 			return nil, ErrForked
 		}
 	}

@@ -35,6 +35,10 @@ type accepted struct {
 	Removed map[string]bool   // device ids that were removed; never trusted again
 }
 
+// known reports whether a was made from a vault. What a CI file knows is a
+// clock and signers, and no content to compare with.
+func (a *accepted) known() bool { return a.Payload != [32]byte{} }
+
 // note is accepted in JSON.
 type note struct {
 	Format  int               `json:"format"`
