@@ -3,7 +3,6 @@ package providers
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -76,7 +75,7 @@ func (p *Provider) ForBase(base string) (*Provider, error) {
 	if err := q.prepareSecret(); err != nil {
 		return nil, fmt.Errorf("use %q at %q: %w", p.Name, base, err)
 	}
-	q.Env = maps.Clone(p.Env)
+	q.Login = at.login(p.Login)
 	return &q, nil
 }
 
@@ -138,6 +137,23 @@ func (b baseURL) hosts(patterns []string) []string {
 		out[i] = strings.Replace(h, hostVar, b.authority, 1)
 	}
 	return out
+}
+
+// login fills in the pages where one makes a credential.
+func (b baseURL) login(l Login) Login {
+	fill := func(m KeyLogin) KeyLogin {
+		m.Page = strings.Replace(m.Page, hostVar, b.authority+b.prefix, 1)
+		return m
+	}
+	if l.Key != nil {
+		first := fill(*l.Key)
+		l.Key = &first
+	}
+	l.Other = slices.Clone(l.Other)
+	for i := range l.Other {
+		l.Other[i] = fill(l.Other[i])
+	}
+	return l
 }
 
 func usesBase(hosts []string) bool {

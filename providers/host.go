@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -101,9 +102,14 @@ func CanonicalHost(s string) (string, error) {
 	}
 	name := strings.TrimSuffix(s, ".")
 	if !isASCIIName(name) {
+		// The second pass reads what the first one wrote: an A-label that it would
+		// not take is no name to compare with.
 		a, err := idna.Lookup.ToASCII(name)
-		if err != nil {
-			return "", fmt.Errorf("read host %q: %w", s, err)
+		if err == nil {
+			_, err = idna.Lookup.ToASCII(a)
+		}
+		if err != nil || !utf8.ValidString(name) {
+			return "", fmt.Errorf("read host %q: not a name that IDNA allows", s)
 		}
 		name = a
 	}

@@ -68,7 +68,7 @@ func TestCanonicalHost(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", ".", "a..b", ".a", "a b", "a/b", "a@b", "a:80", "-a.com", "a-.com", "a_b.com", "*.a.com",
-		"127.1", "2130706433", "0x7f000001", "0x7f.1", "[192.0.2.1]", "[::1", "::1%lo", "xn--a", "a\x00b",
+		"0\x95", "127.1", "2130706433", "0x7f000001", "0x7f.1", "[192.0.2.1]", "[::1", "::1%lo", "xn--a", "a\x00b",
 		strings.Repeat("a", 64) + ".com", strings.Repeat("a.", 127) + "com",
 	} {
 		if got, err := CanonicalHost(in); err == nil {

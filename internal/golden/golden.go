@@ -44,11 +44,15 @@ package golden
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -114,6 +118,35 @@ func Parse(r io.Reader) (*File, error) {
 		return nil, fmt.Errorf("line %d: no provider or no exchange", p.line)
 	}
 	return p.file, p.finish()
+}
+
+// ReadDir reads every golden file of a folder, NAME.txt for provider NAME, in
+// the order of names.
+func ReadDir(dir string) ([]*File, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(paths)
+	var files []*File
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		f, err := Parse(bytes.NewReader(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if f.Provider+".txt" != filepath.Base(path) {
+			return nil, fmt.Errorf("%s: it is for provider %q", path, f.Provider)
+		}
+		files = append(files, f)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no golden file in %q", dir)
+	}
+	return files, nil
 }
 
 type parser struct {

@@ -50,6 +50,19 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestReadDir(t *testing.T) {
+	files, err := golden.ReadDir("../../providers/testdata/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 30 {
+		t.Errorf("%d files", len(files))
+	}
+	if _, err := golden.ReadDir(t.TempDir()); err == nil {
+		t.Error("an empty folder checks nothing, and was taken")
+	}
+}
+
 // An exchange that checks nothing would pass whatever the definition says.
 func TestRefusesWhatChecksNothing(t *testing.T) {
 	head := "provider acme\nlogin key\nfield key = v\n== t\n"
