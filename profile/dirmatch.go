@@ -203,7 +203,7 @@ func (p place) below(base, child string) bool {
 
 // match reports whether base/glob covers the place.
 func (p place) match(base, glob string) bool {
-	if p.dir == "" || !within(p.dir, base) {
+	if p.dir == "" {
 		return false
 	}
 	for dir := p.dir; ; dir = filepath.Dir(dir) {

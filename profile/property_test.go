@@ -26,7 +26,16 @@ func drawRules(t *rapid.T) []Rule {
 			Agent:   rapid.SampledFrom([]string{"", "", "claude", "codex"}).Draw(t, "agent"),
 		}
 	})
-	rules := rapid.SliceOfN(one, 0, 8).Draw(t, "rules")
+	rules := rapid.SliceOfN(one, 0, 6).Draw(t, "rules")
+	for _, r := range rules { // twins, for ties within a profile and between two
+		switch rapid.IntRange(0, 3).Draw(t, "twin") {
+		case 0:
+			rules = append(rules, r)
+		case 1:
+			r.Profile = "oss"
+			rules = append(rules, r)
+		}
+	}
 	for i := range rules {
 		rules[i].ID = fmt.Sprintf("r%d", i)
 	}

@@ -154,8 +154,7 @@ func parseURL(scheme, rest string) (location, error) {
 	default:
 		return location{}, fmt.Errorf("read remote: %w: scheme %q", ErrNoHost, scheme)
 	}
-	web := scheme != "ssh" && scheme != "git"
-	if web && strings.ContainsAny(rest, "?#") {
+	if scheme != "ssh" && scheme != "git" && strings.ContainsAny(rest, "?#") {
 		return location{}, refuse("it holds a query or a fragment")
 	}
 	if strings.Contains(rest, `\`) {
@@ -166,20 +165,8 @@ func parseURL(scheme, rest string) (location, error) {
 	if !ok {
 		user, hostport = "", authority
 	}
-	if web {
-		// curl's versions differ in which @ ends the userinfo.
-		if strings.Contains(user, "@") {
-			return location{}, refuse("it holds two @ before the host")
-		}
-	} else if hidden := strings.Contains(authority, "%"); hidden {
-		// Git decodes the whole URL first: ssh://good%2F@evil/ goes to good.
-		decoded, err := decodePercent(authority)
-		if err != nil {
-			return location{}, err
-		}
-		if strings.Count(decoded, "@") != strings.Count(authority, "@") || strings.ContainsAny(decoded, "/") {
-			return location{}, refuse("it hides a separator before the host as %XX")
-		}
+	if err := checkUserinfo(scheme, user); err != nil {
+		return location{}, err
 	}
 	if strings.Contains(hostport, "%") {
 		return location{}, refuse("its host holds %XX")
@@ -193,6 +180,31 @@ func parseURL(scheme, rest string) (location, error) {
 	}
 	user, _, _ = strings.Cut(user, ":")
 	return location{scheme: scheme, user: user, host: host, port: port, path: path}, nil
+}
+
+// checkUserinfo refuses what could move the end of the userinfo, and so the
+// host, for one of the programs that read it.
+func checkUserinfo(scheme, user string) error {
+	if scheme != "ssh" && scheme != "git" { // curl's versions differ in which @ ends the userinfo
+		if strings.ContainsAny(user, "@[]") {
+			return refuse("its user name holds @ or brackets")
+		}
+		return nil
+	}
+	if scheme == "git" && user != "" {
+		return refuse("git:// knows no user: git would look for a host of that name")
+	}
+	// Git decodes the whole URL before it takes it apart, and looks for a
+	// host in brackets first: ssh://good%2F@evil/ and ssh://[good]@evil/ go
+	// to good.
+	decoded, err := decodePercent(user)
+	if err != nil {
+		return err
+	}
+	if strings.ContainsAny(decoded, "/[]") || strings.Count(decoded, "@") != strings.Count(user, "@") {
+		return refuse("its user name hides the end of the host")
+	}
+	return nil
 }
 
 // parseSCP reads [user@]host:path, or finds that it is a path of this machine.

@@ -255,12 +255,12 @@ func TestResolveThroughLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"data/work/api", "data/oss", "src"} {
+	for _, dir := range []string{"data/work/api", "data/wor", "data/oss", "src"} {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for link, to := range map[string]string{"work": "data/work", "src/acme": "../data/work", "dangling": "nowhere", "loop": "loop", "linkhome": "."} {
+	for link, to := range map[string]string{"work": "data/work", "src/acme": "../data/work", "wor": "data/wor", "dangling": "nowhere", "loop": "loop", "linkhome": "."} {
 		if err := os.Symlink(to, filepath.Join(home, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +278,7 @@ func TestResolveThroughLinks(t *testing.T) {
 	}{
 		{"~/work/**", home, true}, {"~/src/acme/*", home, true}, {"~/src/acme/api", home, true}, {"~/data/work/**", home, true},
 		{home + "/work/**", "", true}, {"~/work/**", home + "/linkhome", true}, {"~/*/work/**", home, true},
-		{"~/dangling/**", home, false}, {"~/loop/**", home, false}, {"~/src/other/**", home, false}, {"~/data/oss/**", home, false},
+		{"~/dangling/**", home, false}, {"~/loop/**", home, false}, {"~/src/other/**", home, false}, {"~/wor/**", home, false}, {"~/data/oss/**", home, false},
 	} {
 		for _, others := range [][]Rule{nil, crowd} {
 			q := at(filepath.Join(home, "data/work/api"))

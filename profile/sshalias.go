@@ -59,7 +59,7 @@ func newSSHNames(env Env) *sshNames {
 
 // asks reports whether ssh is to be asked about host.
 func (s *sshNames) asks(host string) bool {
-	if s.env.SSH == "" || !isAliasName(host) || foldsCase(host) {
+	if s.env.SSH == "" || !isAliasName(host) {
 		return false
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
