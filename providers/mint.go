@@ -1,6 +1,10 @@
 package providers
 
-import "strings"
+import (
+	"net/url"
+	slashpath "path"
+	"strings"
+)
 
 // MintFor returns the rule that says a request returns a credential. Case, a
 // trailing slash and a ".json" suffix do not hide a path, as they do not from
@@ -51,7 +55,25 @@ func (m *Mint) prepare() error {
 // RedactPath returns the path with the secret parts that the provider names
 // shown as "*", for the audit: in the paths that SecretPaths match, in whatever
 // case, and in all below them. Any other path comes back as it is.
+//
+// The path may be as the client sent it. One that is dressed up (percent-encoded
+// letters, doubled slashes, dot segments) comes back undressed when it holds a
+// secret.
 func (p *Provider) RedactPath(path string) string {
+	if shown, ok := p.redact(path); ok {
+		return shown
+	}
+	if strings.Contains(path, "%") || strings.Contains(path, "//") || strings.Contains(path, "/.") {
+		if plain, err := url.PathUnescape(path); err == nil {
+			if shown, ok := p.redact(slashpath.Clean(plain)); ok {
+				return shown
+			}
+		}
+	}
+	return path
+}
+
+func (p *Provider) redact(path string) (shown string, ok bool) {
 	for _, g := range p.secret {
 		var at spans
 		if !g.walk(path, true, &at) {
@@ -66,7 +88,7 @@ func (p *Provider) RedactPath(path string) string {
 				done = at[i][1]
 			}
 		}
-		return b.String() + path[done:]
+		return b.String() + path[done:], true
 	}
-	return path
+	return "", false
 }
