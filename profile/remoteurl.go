@@ -237,6 +237,9 @@ func parseSCP(s string) (location, error) {
 			}
 			user, hostport = u, h
 		}
+		if strings.HasSuffix(hostport, ":") && !strings.HasSuffix(hostport, "::") {
+			return location{}, refuse("its port is empty")
+		}
 		if strings.Count(hostport, ":") > 1 {
 			hostport = "[" + hostport + "]"
 		}
