@@ -86,6 +86,9 @@ type location struct {
 	path   string
 }
 
+// Git looks for @[ in the whole remote, and finds its host behind it.
+const bracketsInPath = "its path holds @[, where git would look for a host"
+
 func refuse(why string) error { return fmt.Errorf("read remote: %s", why) }
 
 // parseLocation takes a remote apart the way git does (connect.c,
@@ -178,6 +181,9 @@ func parseURL(scheme, rest string) (location, error) {
 	if path, err = decodePercent(path); err != nil {
 		return location{}, err
 	}
+	if (scheme == "ssh" || scheme == "git") && strings.Contains(path, "@[") {
+		return location{}, refuse(bracketsInPath)
+	}
 	user, _, _ = strings.Cut(user, ":")
 	return location{scheme: scheme, user: user, host: host, port: port, path: path}, nil
 }
@@ -252,8 +258,8 @@ func parseSCP(s string) (location, error) {
 			return location{}, refuse("its brackets do not enclose a host")
 		}
 	}
-	if strings.Contains(path, `\`) {
-		return location{}, refuse("it holds a backslash, which some servers read as a slash")
+	if strings.Contains(path, "@[") {
+		return location{}, refuse(bracketsInPath)
 	}
 	host, port, err := cutPort(hostport)
 	if err != nil {

@@ -134,6 +134,8 @@ func TestNormalRemoteTricks(t *testing.T) {
 		"ssh://[good.example]:22@evil.example/x", "ssh://x@[::1]@evil.example/x", "git://[good.example]@evil.example/x", "git://u@evil.example/x",
 		"https://[good.example]@evil.example/x", "[good.example]@evil.example:x", "ssh://a%40b@evil.example/x",
 		"[github.com:]:acme/api",
+		"git@github.com:acme@[evil.example]:api", "github.com:x@[evil.example]:y", "ssh://git@github.com/acme@[evil.example]/api",
+		"ssh://github.com/acme%40%5Bevil.example%5D/api", "git://github.com/acme@[evil.example]/api",
 		"https://github%2ecom/acme/api", "ssh://-oProxyCommand=touch%20x/acme", "ssh://-oProxyCommand=x/acme/api", "-oProxyCommand=x:acme/api",
 		"https://github.com:x/acme/api", "https://github.com:99999/acme/api", "https://github.com:0/acme/api", "https://github.com:-1/acme/api",
 		"https://[::1/acme/api", "https://[github.com]/acme/api", "https://[::1]x/acme/api", "https://[fe80::1%25eth0]/acme/api", "git@[::1:acme/api",
