@@ -258,11 +258,11 @@ func (c *checker) identity() {
 		return
 	}
 	c.sourced("identity", id.Source, id.Unverified)
-	u, err := url.Parse(strings.Replace(id.URL, hostVar, "host.invalid", 1))
+	u, err := url.Parse(strings.Replace(id.URL, hostVar, anyBase, 1))
 	switch {
 	case err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "":
 		c.add("identity.url", fmt.Sprintf("%q is no https address", id.URL), "")
-	case !c.sends(id.URL, u):
+	case !c.sends(u):
 		c.add("identity.url", fmt.Sprintf("no rule sends a credential to %q", id.URL), "ask at a host and path that a rule is for")
 	}
 	if id.Method != "GET" && id.Method != "POST" {
@@ -286,15 +286,17 @@ func (c *checker) identity() {
 	}
 }
 
+// anyBase is a server that {host} may stand for.
+const anyBase = "host.invalid"
+
 // sends reports whether the default method's rules reach a URL.
-func (c *checker) sends(raw string, u *url.URL) bool {
-	based := strings.HasPrefix(raw, "https://"+hostVar)
+func (c *checker) sends(u *url.URL) bool {
 	for _, in := range c.p.Inject {
 		if !c.p.appliesTo(&in, "") {
 			continue
 		}
 		host := slices.ContainsFunc(in.Hosts, func(h string) bool {
-			return based && h == hostVar || MatchHost(h, u.Hostname(), httpsPort)
+			return MatchHost(strings.Replace(h, hostVar, anyBase, 1), u.Hostname(), httpsPort)
 		})
 		if !host {
 			continue

@@ -7,8 +7,8 @@ import (
 )
 
 // MintFor returns the rule that says a request returns a credential. Case, a
-// trailing slash and a ".json" suffix do not hide a path, as they do not from
-// some servers.
+// trailing slash, a ".json" suffix and "%2F" for a slash do not hide a path, as
+// they do not from some servers.
 func (p *Provider) MintFor(host string, port uint16, method, path string) (m *Mint, ok bool) {
 	for i := range p.Mints {
 		m := &p.Mints[i]
@@ -23,7 +23,10 @@ func (p *Provider) MintFor(host string, port uint16, method, path string) (m *Mi
 			continue
 		}
 		for _, h := range m.hosts {
-			if h.match(host, port) && m.path.matchFold(path) {
+			if !h.match(host, port) {
+				continue
+			}
+			if m.path.matchFold(path) || strings.Contains(path, "%2F") && m.path.matchFold(strings.ReplaceAll(path, "%2F", "/")) {
 				return m, true
 			}
 		}

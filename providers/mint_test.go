@@ -16,6 +16,8 @@ func TestAttackMintPathDressedUp(t *testing.T) {
 		"/api/v4/user/Personal_Access_Tokens",
 		"/api/v4/user/personal_access_tokens.json",
 		"/API/V4/user/personal_access_tokens.JSON/",
+		"/api/v4/user%2Fpersonal_access_tokens",
+		"/api/v4%2Fuser%2Fpersonal_access_tokens/",
 	} {
 		if _, ok := based.MintFor("gitlab.com", 443, "POST", path); !ok {
 			t.Errorf("%s is not seen as a mint", path)
