@@ -12,12 +12,17 @@
 //
 // # The chain
 //
-// A line is one JSON object whose last member is "mac": HMAC-SHA-256, with
-// this device's audit key, of the MAC before it and the bytes of the line up
-// to that member. A file's first MAC follows from the session, the part number
-// and the last MAC of the part before it. An edit, swap, removal or insertion
-// breaks the chain; a cut tail or a removed file shows against the sealed
-// count. [Verify] tells which line is the first that is wrong.
+// A line is one JSON object whose last member is "mac", in unpadded base64url:
+//
+//	mac[n] = HMAC-SHA-256(key, mac[n-1] || line[n] up to `,"mac":`)
+//	mac[0] = HMAC-SHA-256(key, "kb audit 1 file" NUL session NUL part NUL last)
+//
+// with this device's audit key, the part's number in decimal, and as last the
+// 32 bytes of the previous part's last MAC, zeros for part 1. The first line of
+// a file also has "format", and from part 2 on "part" and "prev", which is
+// last. An edit, swap, removal or insertion breaks the chain; a cut tail or a
+// removed file shows against the sealed count. [Verify] tells which line is the
+// first that is wrong.
 //
 // # Files
 //
