@@ -98,7 +98,7 @@ func shared(t *testing.T) (dir string, w *world) {
 }
 
 func editorCommand(dir, name string, rounds int) *exec.Cmd {
-	c := exec.Command(os.Args[0])
+	c := exec.CommandContext(context.Background(), os.Args[0])
 	c.Env = append(os.Environ(), editorDir+"="+dir, "KB_TEST_EDITOR_NAME="+name, fmt.Sprint("KB_TEST_EDITOR_ROUNDS=", rounds))
 	return c
 }

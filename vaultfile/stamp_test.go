@@ -41,10 +41,16 @@ func TestClockCompare(t *testing.T) {
 		a, b Clock
 		want Order
 	}{
-		{Clock{}, Clock{}, Equal}, {Clock{"x": 1}, Clock{"x": 1}, Equal}, {Clock{"x": 0}, Clock{}, Equal},
-		{Clock{"x": 1}, Clock{"x": 2}, Before}, {Clock{"x": 1}, Clock{"x": 1, "y": 1}, Before}, {Clock{}, Clock{"x": 1}, Before},
-		{Clock{"x": 2, "y": 1}, Clock{"x": 1, "y": 1}, After}, {Clock{"x": 1}, Clock{}, After},
-		{Clock{"x": 1}, Clock{"y": 1}, Apart}, {Clock{"x": 2, "y": 1}, Clock{"x": 1, "y": 2}, Apart},
+		{Clock{}, Clock{}, Equal},
+		{Clock{"x": 1}, Clock{"x": 1}, Equal},
+		{Clock{"x": 0}, Clock{}, Equal},
+		{Clock{"x": 1}, Clock{"x": 2}, Before},
+		{Clock{"x": 1}, Clock{"x": 1, "y": 1}, Before},
+		{Clock{}, Clock{"x": 1}, Before},
+		{Clock{"x": 2, "y": 1}, Clock{"x": 1, "y": 1}, After},
+		{Clock{"x": 1}, Clock{}, After},
+		{Clock{"x": 1}, Clock{"y": 1}, Apart},
+		{Clock{"x": 2, "y": 1}, Clock{"x": 1, "y": 2}, Apart},
 	} {
 		if got := c.a.Compare(c.b); got != c.want {
 			t.Errorf("%v against %v is %v, want %v", c.a, c.b, got, c.want)
@@ -116,8 +122,10 @@ func TestStampsOfFields(t *testing.T) {
 
 // What a newer kb wrote into a record stays when this one changes the rest.
 func TestUnknownFieldsAreCarriedAlong(t *testing.T) {
-	r := record{id: "profile/work", typ: "profile", stamp: stamp{5, "0123456789abcdef"},
-		fields: []field{{"git_name", []byte(`"Me"`)}, {"later", []byte(`{"x":1}`)}}}
+	r := record{
+		id: "profile/work", typ: "profile", stamp: stamp{5, "0123456789abcdef"},
+		fields: []field{{"git_name", []byte(`"Me"`)}, {"later", []byte(`{"x":1}`)}},
+	}
 	p := profile.Profile{Name: "work", GitName: "You"}
 	if !r.set(encodeProfile(&p), stamp{9, "0123456789abcdef"}, carried("profile")) {
 		t.Fatal("nothing changed")

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -65,6 +66,7 @@ type Store struct {
 	dir     string
 	aead    cipher.AEAD
 	nameKey []byte
+	locks   sync.Map // name -> chan struct{} that its holder in this process fills
 }
 
 // Open opens the store in dir, making both if need be. It refuses a directory

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -86,7 +87,7 @@ func keyringChild(role string) string {
 			return "skip: " + err.Error()
 		}
 		_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, false)
-		out, err2 := exec.Command("/bin/sh", "-c", "echo ok").Output()
+		out, err2 := exec.CommandContext(context.Background(), "/bin/sh", "-c", "echo ok").Output()
 		if err2 != nil {
 			return err2.Error()
 		}
@@ -147,7 +148,7 @@ func thief(path string) string {
 }
 
 func spawn(role, path string) string {
-	c := exec.Command("/proc/self/exe")
+	c := exec.CommandContext(context.Background(), "/proc/self/exe")
 	c.Env = append(os.Environ(), keyringRole+"="+role, "KB_TEST_KEYRING_PATH="+path)
 	out, err := c.CombinedOutput()
 	if err != nil {
