@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"kb/internal/audit"
@@ -67,25 +68,25 @@ var nextSteps = []string{
 func describe(a arrival) string { return a.scheme + " " + a.token }
 
 func (p *page) refusal(work, oss *sighting) {
-	p.heading(fmt.Sprintf("In %s, something talks the agent into reading %s", oss.directory, workRepository))
-	request := "GET https://" + apiHost + privatePath
-	p.text(fmt.Sprintf("%s in %s: %d", request, work.directory, work.private.status), plainText, 2, 2)
-	p.text(fmt.Sprintf("%s in %s: %d by kb, and the host never heard of it:", request, oss.directory, oss.private.status), red, 2, 2)
+	p.heading(fmt.Sprintf("Now a text in %s talks the agent into reading %s", oss.directory, workRepository))
+	p.row("request", "GET "+privatePath, "GET "+privatePath, plainText)
+	p.row("answer", fmt.Sprintf("%d, its own repository", work.private.status), fmt.Sprintf("%d by kb, unseen by the host:", oss.private.status), bold)
 	var body bytes.Buffer
 	if json.Indent(&body, []byte(oss.private.body), "", "  ") != nil {
 		body.Reset()
 		body.WriteString(oss.private.body)
 	}
 	for line := range bytes.Lines(body.Bytes()) {
-		p.text(plain.Clean(string(bytes.TrimRight(line, "\n"))), plainText, 4, 4)
+		p.text(plain.Clean(string(bytes.TrimRight(line, "\n"))), red, 2, 4)
 	}
 }
 
-// audit shows one line of each kind, as kb audit prints them.
+// audit shows the lines of the API requests, the pushes and the refusal, as kb
+// audit prints them.
 func (p *page) audit(r *report) {
 	var chosen []audit.Event
 	for _, e := range r.lines {
-		if e.Phase == audit.PhaseRefused || e.Phase == audit.PhaseOutcome && (e.Host == apiHost || e.Method == "POST") {
+		if e.Phase == audit.PhaseRefused || e.Phase == audit.PhaseOutcome && (e.Host == apiHost || strings.HasSuffix(e.Path, receivePack)) {
 			chosen = append(chosen, e)
 		}
 	}
