@@ -32,6 +32,7 @@ func newRoot(a *app) *cobra.Command {
 			return runStatus(cmd.Context(), a, statusOptions{})
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)

@@ -77,7 +77,11 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		}
 	}
 	joined := join(login, b.Catalog(), b.getenv)
-	if joined.problem != "" {
+	switch {
+	case joined.problem == "":
+	case joined.unresolved && !spec.Verify:
+		result.Note = joined.problem + "; until it is there, requests are refused"
+	default:
 		return result, fmt.Errorf("log in at %s: %s", login.Provider, joined.problem)
 	}
 	contents := b.Contents()

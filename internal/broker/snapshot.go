@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,9 @@ type credentials struct {
 	definition *providers.Provider
 	compiled   *providers.Compiled
 	injections map[*providers.Credential]proxy.Injection
-	problem    string // why it cannot be used; empty when it can
+	base       authority // of the login's own base URL; zero when it has none
+	problem    string    // why it cannot be used; empty when it can
+	unresolved bool      // the problem is a reference, and may go away
 }
 
 type authority struct {
@@ -112,6 +115,11 @@ func join(l vaultfile.Login, catalog *providers.Catalog, getenv func(string) str
 		return c
 	}
 	c.definition = definition
+	if base, err := url.Parse(l.Base); err == nil && l.Base != "" {
+		if host, port, err := authorityOf(base); err == nil {
+			c.base = authority{host, port}
+		}
+	}
 	fields := maps.Clone(l.Secrets)
 	if fields == nil {
 		fields = map[string]secret.Value{}
@@ -119,7 +127,7 @@ func join(l vaultfile.Login, catalog *providers.Catalog, getenv func(string) str
 	for name, ref := range l.Refs {
 		value, err := secretref.Resolve(ref, getenv)
 		if err != nil {
-			c.problem = err.Error()
+			c.problem, c.unresolved = err.Error(), true
 			// The rules still say which requests were meant for it.
 			value = secret.New("unresolved")
 		}
