@@ -100,6 +100,8 @@ func parseLocation(remote string) (location, error) {
 		return location{}, refuse("it is empty")
 	case len(remote) > maxRemote:
 		return location{}, refuse("it is longer than " + strconv.Itoa(maxRemote) + " bytes")
+	case strings.ContainsFunc(remote, unicode.IsControl):
+		return location{}, refuse("it holds a control character")
 	}
 	if helper, address, ok := cutHelper(remote); ok {
 		if helper == "codecommit" {
@@ -207,7 +209,7 @@ func checkUserinfo(scheme, user string) error {
 	if err != nil {
 		return err
 	}
-	if strings.ContainsAny(decoded, "/[]") || strings.Count(decoded, "@") != strings.Count(user, "@") {
+	if strings.ContainsFunc(decoded, unicode.IsControl) || strings.ContainsAny(decoded, "/[]") || strings.Count(decoded, "@") != strings.Count(user, "@") {
 		return refuse("its user name hides the end of the host")
 	}
 	return nil
