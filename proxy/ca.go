@@ -67,7 +67,7 @@ type CA struct {
 
 // issued is one certificate over the CA's key, and what it permits.
 type issued struct {
-	cert  *x509.Certificate
+	cert  *x509.Certificate // the template: all that minting reads of it
 	pem   []byte
 	exact map[string]bool
 	below []string // ".suffix" of the patterns *.suffix
@@ -192,9 +192,7 @@ func (ca *CA) issue(hosts []string, addrs []netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("sign the session CA: %w", err)
 	}
-	if is.cert, err = x509.ParseCertificate(der); err != nil {
-		return fmt.Errorf("read back the session CA: %w", err)
-	}
+	is.cert = t
 	is.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	ca.issued.Store(is)
 	return nil
