@@ -81,9 +81,18 @@ func anyHost(p *Provider, host string) bool {
 // canonical, and no look-alike of it is taken.
 func FuzzMatchHost(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"good.com", "good.com"}, {"good.com", "evilgood.com"}, {"good.com", "good.com.evil"}, {"good.com", "good.com."},
-		{"good.com", "GOOD.COM"}, {"*.good.com", "a.good.com"}, {"*.good.com", ".good.com"}, {"*.good.com", "good.com"},
-		{"*.xn--bcher-kva.example", "a.bücher.example"}, {"good.com:8443", "good.com"}, {"[::1]:443", "::1"}, {"*.good.com", "a..good.com"},
+		{"good.com", "good.com"},
+		{"good.com", "evilgood.com"},
+		{"good.com", "good.com.evil"},
+		{"good.com", "good.com."},
+		{"good.com", "GOOD.COM"},
+		{"*.good.com", "a.good.com"},
+		{"*.good.com", ".good.com"},
+		{"*.good.com", "good.com"},
+		{"*.xn--bcher-kva.example", "a.bücher.example"},
+		{"good.com:8443", "good.com"},
+		{"[::1]:443", "::1"},
+		{"*.good.com", "a..good.com"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
