@@ -93,8 +93,8 @@ func (o *outgoing) apply(inj *Injection, fields []field, path, query string, ask
 		}
 		o.fields = append(o.fields, field{"Cookie", line})
 	}
-	if len(inj.Query) > 0 {
-		query = injectQuery(query, inj.Query)
+	if len(inj.Query) > 0 || len(inj.DeleteQuery) > 0 {
+		query = injectQuery(query, inj.Query, inj.DeleteQuery)
 	}
 	o.target = path
 	if query != "" || asked {
@@ -129,9 +129,9 @@ func headerText(v string) bool {
 	return true
 }
 
-// injectQuery replaces the parameters of each name. "&" and ";" both end a
+// injectQuery replaces the parameters of each name and drops others. "&" and ";" both end a
 // parameter: servers disagree, and a copy left behind would be the client's.
-func injectQuery(query string, set []Field) string {
+func injectQuery(query string, set []Field, drop []string) string {
 	var b strings.Builder
 	for query != "" {
 		end := strings.IndexAny(query, "&;")
@@ -142,11 +142,15 @@ func injectQuery(query string, set []Field) string {
 			query = ""
 		}
 		name, _, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(name); err == nil && slices.ContainsFunc(set, func(f Field) bool { return f.Name == plain }) {
+		plain, err := url.QueryUnescape(name)
+		if err == nil && (slices.Contains(drop, plain) || slices.ContainsFunc(set, func(f Field) bool { return f.Name == plain })) {
 			continue
 		}
 		b.WriteString(part)
 		b.WriteString(sep)
+	}
+	if len(set) == 0 {
+		return strings.TrimRight(b.String(), "&;")
 	}
 	for _, f := range set {
 		if s := b.String(); s != "" && !strings.HasSuffix(s, "&") {
