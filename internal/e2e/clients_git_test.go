@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,31 +112,75 @@ func TestClientGitClonesAndPushesLargeFiles(t *testing.T) {
 		t.Fatalf("clone is not whole: %q, %v", b, err)
 	}
 	big := filepath.Join(into, "big")
-	f, err := os.Create(big)
-	if err != nil {
-		t.Fatal(err)
-	}
 	noise := newNoise()
-	for range 24 {
-		if _, err := f.Write(noise.next(1 << 20)); err != nil {
+	for round := range 2 {
+		if err := os.WriteFile(big, noise.next(8<<20), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for round := range 4 {
 		d.must(into, "", "git", "-c", "user.name=a", "-c", "user.email=a@acme.example", "-c", "core.looseCompression=0", "add", "big")
 		d.must(into, "", "git", "-c", "user.name=a", "-c", "user.email=a@acme.example", "commit", "--quiet", "-m", "big")
 		r := d.exec(into, nil, "git", "push", "--quiet", "origin", fmt.Sprintf("HEAD:big-%d", round))
 		if r.Code != 0 || d.git.Rev("acme/second", fmt.Sprintf("big-%d", round)) == "" {
-			t.Fatalf("push %d of 24 MiB: %s", round, r.All())
-		}
-		if err := os.WriteFile(big, noise.next(24<<20), 0o600); err != nil {
-			t.Fatal(err)
+			t.Fatalf("push %d of 8 MiB: %s", round, r.All())
 		}
 	}
 	d.onlyAs(map[string]string{"acme/second": d.workToken})
+}
+
+// Git 2.39 with libcurl 7.88 (Debian 12) hangs in about one of twenty pushes of
+// more than http.postBuffer over HTTP/2, whatever serves it, since libcurl asks
+// for more of a body that has ended; later versions had faults of the kind
+// (curl/curl#11342, #14892). kb offers HTTP/2 to everyone, so it must tell git
+// to stay with HTTP/1.1: 60 pushes of 60 arrived so, 24 of 25 otherwise.
+func TestClientGitSpeaksHTTP1(t *testing.T) {
+	d := newDesk(t)
+	d.says(nil, []string{"git", "config", "http.version"}, "HTTP/1.1\n")
+}
+
+// Git LFS asks the forge where a file goes, as the session's identity, and the
+// transfer goes to another host with the forge's credential for it, untouched.
+func TestClientGitLFS(t *testing.T) {
+	d := newDesk(t)
+	need(t, "git-lfs")
+	lfs := &testkit.LFS{Media: "https://media.example"}
+	d.git.LFS = lfs
+	media := d.w.Serve("media.example", testkit.OriginConfig{Handler: lfs})
+	for _, args := range [][]string{
+		{"git", "lfs", "install", "--local"},
+		{"git", "lfs", "track", "*.bin"},
+	} {
+		d.must(d.work, "", args...)
+	}
+	content := newNoise().next(300 << 10)
+	if err := os.WriteFile(filepath.Join(d.work, "a.bin"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.says(nil, []string{"git", "add", "."})
+	d.says(nil, []string{"git", "commit", "--quiet", "-m", "large"})
+	d.says(nil, []string{"git", "push", "--quiet", "origin", "HEAD:lfs"})
+	into := filepath.Join(d.home.Dir, "again")
+	d.says(nil, []string{"git", "-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true",
+		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "clone", "--quiet", "--branch", "lfs", "https://github.com/acme/api.git", into})
+	if got, err := os.ReadFile(filepath.Join(into, "a.bin")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the file did not come back whole: %d bytes, %v", len(got), err)
+	}
+	methods := map[string]bool{}
+	for _, r := range media.Requests() {
+		methods[r.Method] = true
+		if r.Header.Get("Authorization") != testkit.LFSToken {
+			t.Errorf("%s %s arrived without the action's credential", r.Method, r.Path)
+		}
+	}
+	if !methods["PUT"] || !methods["GET"] {
+		t.Errorf("transfers: %v, want both ways", methods)
+	}
+	batch := false
+	for _, a := range d.git.Accesses() {
+		batch = batch || strings.HasSuffix(a.Path, "/info/lfs/objects/batch") && a.Token == d.workToken
+	}
+	if !batch {
+		t.Error("no batch request arrived as the work identity")
+	}
 }
 
 // noise is bytes that do not compress, the same in every run.
