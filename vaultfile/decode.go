@@ -120,9 +120,21 @@ func (d *decoder) members(member func(name string) bool) bool {
 	return ok
 }
 
+// room is an empty slice for n; nil for none.
+func room[T any](n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return make([]T, 0, n)
+}
+
 // decode reads every live record.
 func decode(records []record) (*Contents, error) {
-	c := &Contents{}
+	n := map[string]int{}
+	for i := range records {
+		n[records[i].typ]++
+	}
+	c := &Contents{Profiles: room[profile.Profile](n["profile"]), Rules: room[profile.Rule](n["rule"]), Logins: room[Login](n["login"])}
 	d := newDecoder()
 	for i := range records {
 		r := &records[i]

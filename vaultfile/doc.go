@@ -4,19 +4,35 @@
 //
 // # Reading and changing
 //
-// [Open] decrypts, checks the signature and the chain of device records, and
-// compares the file with the last one that this device accepted ([Memory]).
-// [Edit] does the same under a lock, applies a change, and saves atomically;
-// unchanged content is not rewritten.
+// [Create] makes a vault, [Open] reads one. Open decrypts, checks the
+// signature and the chain of device records, and compares the file with the
+// last one that this device accepted ([Memory]). [Edit] does the same under a
+// lock, applies a change, and saves atomically; unchanged content is not
+// rewritten. [Accept] takes a vault that Open refuses as older, edited apart or
+// foreign, and is a person's decision.
 //
-// # What it leaves out
+// A device is an [Identity]: the age key that opens vaults and the key that
+// signs them. A device that is new to a vault is told by [FirstTrust] whose
+// signature to believe; a CI job gets all that it needs from [AddCI] in one
+// file.
 //
-// It knows nothing of providers, tokens that a device keeps for itself, or who
-// may use what. Sync (merging two edited vaults) has its seams here, in the
-// stamps and the version vector, and is not in this package yet.
+// # Records
+//
+// A vault is a set of records, as [Contents] shows them. Each field carries
+// when and by which device it was last changed, and what is deleted leaves a
+// tombstone, so that two devices' edits can be merged field by field. Fields
+// that this kb does not know stay as they are; what it must not overlook makes
+// it leave the vault alone ([NewerVersionError]).
 //
 // # Errors
 //
 // Every way in which a file can be wrong has its own error, and none gives
-// partial content.
+// partial content. Nothing is repaired.
+//
+// # What it leaves out
+//
+// It knows nothing of providers, tokens that a device keeps for itself, or who
+// may use what. Merging two edited vaults has its seams here, in the stamps
+// and the version vector, and is not in this package yet: such a pair is
+// [ErrForked].
 package vaultfile

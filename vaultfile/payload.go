@@ -103,7 +103,10 @@ func (p *payload) encode(sign func(digest [32]byte) []byte) []byte {
 // SHA-256 of the payload without its signature, which also tells whether two
 // payloads are equal.
 func parsePayload(b []byte) (p *payload, digest func() [32]byte, err error) {
-	p = &payload{seen: map[string]string{}}
+	// A record takes some 300 bytes. A wrong
+	// guess costs a copy.
+	guess := min(len(b)/300, maxRecords)
+	p = &payload{seen: map[string]string{}, records: make([]record, 0, guess), slab: make([]field, 0, 2*guess)}
 	s := &scanner{b: b}
 	sigAt, sigEnd, ok := p.scan(s)
 	if !ok {

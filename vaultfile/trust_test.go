@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"kb/internal/secret"
 )
 
 // A lab is a vault with devices a (who made it), b (added by a) and c (added
@@ -396,4 +398,59 @@ func TestAcceptForeignStillChecksTheVault(t *testing.T) {
 	if g, err := Open(context.Background(), other, m, l.mems["a"]); err != nil || g.ID() != f.ID() {
 		t.Errorf("the accepted vault does not open: %v", err)
 	}
+}
+
+// Records of an older save put back, or moved to another profile's id, under
+// the signature of the present one.
+func TestAttackSwappedAndReplayedRecords(t *testing.T) {
+	l := newLab(t)
+	put := func(secretText string) func(*Tx) error {
+		return func(tx *Tx) error {
+			return tx.PutLogin(Login{Profile: "work", Provider: "github", Secrets: map[string]secret.Value{"token": secret.New(secretText)}})
+		}
+	}
+	l.edit("a", put("old"))
+	f := l.edit("a", func(*Tx) error { return nil })
+	old := f.payload.records
+	l.edit("a", put("new"))
+	for name, alter := range map[string]func(p *payload){
+		"replayed record": func(p *payload) { p.records = old },
+		"record moved to another profile": func(p *payload) {
+			for i := range p.records {
+				if r := &p.records[i]; r.typ == "login" {
+					r.id = "login/oss/github"
+				}
+			}
+		},
+		"record dropped": func(p *payload) { p.records = p.records[:len(p.records)-1] },
+		"later clock":    func(p *payload) { p.clock[l.ids["a"].id] += 5 },
+		"other signer":   func(p *payload) { p.signer = l.ids["b"].id },
+	} {
+		l.resign(t, name, alter)
+	}
+	l.open("a") // control: unaltered, the same way, it opens
+}
+
+// resign alters the payload, keeps its signature, and wants that noticed.
+func (l *lab) resign(t *testing.T, name string, alter func(*payload)) {
+	t.Helper()
+	whole, err := os.ReadFile(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := unseal(whole, l.ids["a"].age)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := parsePayload(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig := p.sig
+	alter(p)
+	l.write(p.encode(func([32]byte) []byte { return sig }))
+	if _, err := l.tryOpen("b"); !errors.Is(err, ErrBadSignature) {
+		t.Errorf("%s: %v", name, err)
+	}
+	l.write(plain)
 }
