@@ -22,18 +22,17 @@ type desk struct {
 	home *testkit.Home
 	w    *testkit.World
 
-	git            *testkit.Git
-	github, forge  *testkit.Origin // api.github.com and github.com
-	openai         *testkit.OpenAI
-	anthropic      *testkit.Anthropic
-	workToken      string // of me-at-acme
-	ossToken       string // of me-at-home
-	openaiKey      string
-	anthropicKey   string
-	stripeKey      string
-	work, oss      string // clones: ~/api of github.com/acme/api, ~/oss/tool of github.com/libre/tool
-	outputs        *testkit.Oracle
-	ownDestination map[string]string // secret -> the host it belongs to, beside github's
+	git          *testkit.Git
+	github       *testkit.Origin // api.github.com
+	openai       *testkit.OpenAI
+	anthropic    *testkit.Anthropic
+	workToken    string // of me-at-acme
+	ossToken     string // of me-at-home
+	openaiKey    string
+	anthropicKey string
+	stripeKey    string
+	work, oss    string // clones: ~/api of github.com/acme/api, ~/oss/tool of github.com/libre/tool
+	outputs      *testkit.Oracle
 }
 
 // newDesk skips unless KB_E2E=1, and where there is no namespace.
@@ -54,7 +53,7 @@ func newDesk(t *testing.T) *desk {
 	d.git.Users = users
 	d.openai = &testkit.OpenAI{Key: d.openaiKey, Model: testkit.Model{Last: "last words of gpt"}}
 	d.anthropic = &testkit.Anthropic{Key: d.anthropicKey, Model: testkit.Model{Last: "last words of claude"}}
-	d.forge = w.Serve("github.com", testkit.OriginConfig{Handler: d.git})
+	w.Serve("github.com", testkit.OriginConfig{Handler: d.git})
 	d.github = w.Serve("api.github.com", testkit.OriginConfig{Handler: &testkit.GitHub{Users: users}})
 	w.Serve("api.openai.com", testkit.OriginConfig{Handler: d.openai})
 	w.Serve("api.anthropic.com", testkit.OriginConfig{Handler: d.anthropic})
@@ -77,6 +76,13 @@ func newDesk(t *testing.T) *desk {
 	d.work = d.clone("api", "acme/api")
 	d.oss = d.clone("oss/tool", "libre/tool")
 	return d
+}
+
+// next hands the desk to a subtest, with the logs of its services empty.
+func (d *desk) next(t *testing.T) {
+	d.t = t
+	d.w.Forget()
+	d.git.Forget()
 }
 
 // clone makes a clone by reading the server's disk, so that no client and no

@@ -66,9 +66,8 @@ func TestClientGit(t *testing.T) {
 		"acme:api.git",
 	} {
 		t.Run(remote, func(t *testing.T) {
-			d.t = t
+			d.next(t)
 			d.must(d.work, "", "git", "remote", "set-url", "origin", remote)
-			d.git.Forget()
 			before := d.git.Commit("acme/api", "from elsewhere")
 			d.says(nil, []string{"git", "fetch", "--quiet"})
 			if got := strings.TrimSpace(d.must(d.work, "", "git", "rev-parse", "origin/main")); got != before {

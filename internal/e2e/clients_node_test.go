@@ -48,6 +48,7 @@ func (d *desk) script(source string) string {
 }
 
 func TestClientNode(t *testing.T) {
+	d := newDesk(t)
 	for _, c := range []struct{ name, source string }{
 		{"fetch", `
 for (let i = 0; i < 3; i++) {
@@ -74,7 +75,7 @@ https.get({ host: 'api.github.com', path: '/user', agent: false }, async (r) => 
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			nodes(t, func(t *testing.T, node string) {
-				d := newDesk(t)
+				d.next(t)
 				d.says(nil, []string{node, d.script(c.source)}, "me-at-acme\n")
 				d.arrived("api.github.com", d.workToken)
 			})
@@ -83,6 +84,7 @@ https.get({ host: 'api.github.com', path: '/user', agent: false }, async (r) => 
 }
 
 func TestClientNodePackages(t *testing.T) {
+	d := newDesk(t)
 	for _, c := range []struct {
 		name, file, source, want string
 		host                     string
@@ -116,7 +118,7 @@ console.log(me.data.login, issue.data.user.login);`, "me-at-acme me-at-acme\n", 
 		t.Run(c.name, func(t *testing.T) {
 			fromNPM(t, c.file)
 			nodes(t, func(t *testing.T, node string) {
-				d := newDesk(t)
+				d.next(t)
 				d.says(nil, []string{node, d.script(c.source)}, c.want)
 				d.arrived(c.host, c.credential(d))
 			})

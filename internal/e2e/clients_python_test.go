@@ -18,6 +18,7 @@ func needPython(t *testing.T, d *desk, module string) {
 }
 
 func TestClientPython(t *testing.T) {
+	d := newDesk(t)
 	need(t, python)
 	for _, c := range []struct{ module, script string }{
 		{"requests", `
@@ -41,7 +42,7 @@ with urllib.request.urlopen("https://api.github.com/user") as r:
     print(json.load(r)["login"])`},
 	} {
 		t.Run(c.module, func(t *testing.T) {
-			d := newDesk(t)
+			d.next(t)
 			needPython(t, d, c.module)
 			d.says(nil, []string{python, "-c", c.script}, "me-at-acme\n")
 			d.arrived("api.github.com", d.workToken)

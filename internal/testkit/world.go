@@ -234,6 +234,16 @@ func (w *World) Requests() []Request {
 	return out
 }
 
+// Forget empties the log of every origin.
+func (w *World) Forget() {
+	w.mu.Lock()
+	origins := slices.Clone(w.origins)
+	w.mu.Unlock()
+	for _, o := range origins {
+		o.Forget()
+	}
+}
+
 // Dial connects to an address of this world, of the form "203.0.113.10:443",
 // and to nothing else: any other is refused, as a closed port would be. Every
 // attempt is remembered for [World.Dialled].
