@@ -121,28 +121,44 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		deadline := time.After(limit)
-		var err error
-		// An audit file: the first session is open, the agents are at work.
-		for !exists(filepath.Join(temp, "kb-demo-*", ".local/state/kb/audit/*")) {
-			select {
-			case err = <-ended:
-				t.Fatalf("%s: kb demo ended before its first session: %v %s", s, err, stderr.String())
-			case <-deadline:
-				t.Fatal("no session in time")
-			case <-time.After(time.Millisecond): // polls: there is no event to wait for
-			}
-		}
+		atWork(t, temp)
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		err = <-ended
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != hint.Cancelled {
-			t.Errorf("%s: kb demo = %v, want exit %d: %s", s, err, hint.Cancelled, stderr.String())
+		wantCancelled(t, s.String(), cmd.Wait(), &stderr)
+	}
+	cmd, _, temp := kb(t, "demo")
+	tty, err := pty.Start(cmd)
+	if err != nil {
+		t.Skipf("skipped: no pseudo-terminal here: %v", err)
+	}
+	defer tty.Close()
+	atWork(t, temp)
+	if _, err := tty.Write([]byte{3}); err != nil { // ctrl+c
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	_, _ = io.Copy(&out, tty) // Linux ends a closed terminal with EIO
+	wantCancelled(t, "ctrl+c", cmd.Wait(), &out)
+}
+
+// atWork waits for an audit file: the first session is open then.
+func atWork(t *testing.T, temp string) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !exists(filepath.Join(temp, "kb-demo-*", ".local/state/kb/audit/*")) {
+		if time.Now().After(deadline) {
+			t.Fatal("the demo opened no session")
 		}
+		time.Sleep(time.Millisecond) // polls: there is no event to wait for
+	}
+}
+
+func wantCancelled(t *testing.T, how string, err error, out *bytes.Buffer) {
+	t.Helper()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != hint.Cancelled {
+		t.Errorf("%s: kb demo = %v, want exit %d: %s", how, err, hint.Cancelled, out)
 	}
 }
 

@@ -47,17 +47,15 @@ type home struct {
 	sides  [2]side
 }
 
-// newHome builds it all in an empty folder. Close must follow in any case.
-func newHome(ctx context.Context, dir, path string) (*home, error) {
-	h := &home{path: path}
-	var err error
+// build makes it all in an empty folder.
+func (h *home) build(ctx context.Context, dir string) (err error) {
 	// Directory rules are about real paths, and macOS has its temporary folder
 	// behind a symbolic link.
 	if h.dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return h, fmt.Errorf("make the demo's home: %w", err)
+		return fmt.Errorf("make the demo's home: %w", err)
 	}
 	if h.git, err = supervisor.Lookup("git", h.environ(), ""); err != nil {
-		return h, hint.Exit(hint.Failure, err, "install git (apt install git, dnf install git, brew install git), then run kb demo again")
+		return hint.Exit(hint.Failure, err, "install git (apt install git, dnf install git, brew install git), then run kb demo again")
 	}
 	h.sides = [2]side{
 		{profile: "work", repository: workRepository, folder: "src/api", author: "You at Acme <you@acme.example>"},
@@ -72,20 +70,20 @@ func newHome(ctx context.Context, dir, path string) (*home, error) {
 		accounts, names = append(accounts, s.account), append(names, s.repository)
 	}
 	if h.forge, err = newForge(accounts, names); err != nil {
-		return h, fmt.Errorf("make the demo's forge: %w", err)
+		return fmt.Errorf("make the demo's forge: %w", err)
 	}
-	if h.net, err = newNetwork(map[string]http.Handler{apiHost: h.forge.api(), gitHost: h.forge.git()}); err != nil {
-		return h, err
+	if h.net, err = newNetwork(ctx, map[string]http.Handler{apiHost: h.forge.api(), gitHost: h.forge.git()}); err != nil {
+		return err
 	}
 	for _, s := range h.sides {
 		if err := h.clone(ctx, s); err != nil {
-			return h, err
+			return err
 		}
 	}
-	return h, h.openVault(ctx)
+	return h.openVault(ctx)
 }
 
-// Close ends the forge.
+// Close ends the forge, if there is one yet.
 func (h *home) Close() {
 	if h.net != nil {
 		h.net.Close()

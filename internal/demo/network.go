@@ -46,7 +46,7 @@ var firstAddress = netip.AddrFrom4([4]byte{203, 0, 113, 10})
 const certificateLife = time.Hour
 
 // newNetwork starts a TLS server for each name.
-func newNetwork(handlers map[string]http.Handler) (*network, error) {
+func newNetwork(ctx context.Context, handlers map[string]http.Handler) (*network, error) {
 	authority, err := newAuthority()
 	if err != nil {
 		return nil, fmt.Errorf("certify the demo's forge: %w", err)
@@ -61,7 +61,7 @@ func newNetwork(handlers map[string]http.Handler) (*network, error) {
 			n.Close()
 			return nil, fmt.Errorf("certify %q: %w", name, err)
 		}
-		listener, err := net.Listen("tcp4", "127.0.0.1:0")
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
 		if err != nil {
 			n.Close()
 			return nil, fmt.Errorf("listen as %q: %w", name, err)

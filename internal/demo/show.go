@@ -47,13 +47,16 @@ func (p *page) results(r *report) {
 	p.refusal(work, oss)
 	p.audit(r)
 
-	p.heading("What this does not stop")
-	p.text("kb exec says it at each start. Here: "+plain.Clean(r.note)+".", plainText, 0, 0)
-
-	p.heading(fmt.Sprintf("Done in %.1f s; %s is gone. For real:", r.took.Seconds(), r.folder))
-	for _, line := range nextSteps {
-		p.text(line, plainText, 2, 2)
+	if r.note != "" {
+		p.heading("What this does not stop, as kb exec says at each start")
+		p.text(plain.Clean(r.note), plainText, 2, 0)
 	}
+	p.heading("For real")
+	for _, line := range nextSteps {
+		p.text(line, cyan, 2, 2)
+	}
+	p.blank()
+	p.text(fmt.Sprintf("Done in %.1f s. Nothing is left: %s is gone.", r.took.Seconds(), r.folder), dim, 0, 0)
 }
 
 // nextSteps are the commands that make a first session of one's own.
