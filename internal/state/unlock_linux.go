@@ -187,8 +187,7 @@ func noKeyring(err error) error {
 
 // JoinFreshSessionKeyring gives the calling thread, and what it starts, an
 // empty session keyring. There is no way back, so the caller locks its
-// goroutine to the thread first (runtime.LockOSThread) and lets the thread go
-// with the goroutine, or replaces the process by exec.
+// goroutine to the thread first (runtime.LockOSThread), and never unlocks it.
 func JoinFreshSessionKeyring() error {
 	// x/sys passes a name, and an empty one is refused; anonymous is a null.
 	_, _, e := unix.Syscall6(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0)
@@ -198,18 +197,20 @@ func JoinFreshSessionKeyring() error {
 	return nil
 }
 
-// DenyKeyrings refuses the calling process and what it starts every use of
+// DenyKeyrings refuses the calling thread, and what it starts, every use of
 // keyrings, for good: a seccomp filter answers add_key, request_key and keyctl
-// with EPERM, as container runtimes do. It sets no_new_privs. A program can
-// only get round it by having something outside start another for it (systemd,
-// a terminal multiplexer, cron).
+// with EPERM, as container runtimes do. It sets no_new_privs on the thread.
+// The same holds for the thread as with JoinFreshSessionKeyring, which has to
+// be called before. A program can only get round the filter by having
+// something outside start another for it (systemd, a terminal multiplexer,
+// cron).
 func DenyKeyrings() error {
-	prog := keyringFilter(unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL)
+	prog := keyringFilter(keyringCalls())
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("deny keyrings: %w", err)
 	}
 	f := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&f)))
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&f)))
 	if e != 0 {
 		return fmt.Errorf("deny keyrings: %w", e)
 	}

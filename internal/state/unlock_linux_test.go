@@ -92,6 +92,19 @@ func keyringChild(role string) string {
 			return err2.Error()
 		}
 		return fmt.Sprintf("keyctl %v, ran %s", err, strings.TrimSpace(string(out)))
+	case "supervisor":
+		join()
+		out := hold()
+		done := make(chan string)
+		go func() {
+			// Never unlocked: the thread ends with the goroutine.
+			runtime.LockOSThread()
+			if err := errors.Join(state.JoinFreshSessionKeyring(), state.DenyKeyrings()); err != nil {
+				done <- err.Error()
+			}
+			done <- again("thief-plain")
+		}()
+		return out + "; agent " + <-done + "; self " + read()
 	case "end":
 		join()
 		out := hold() + "; "
@@ -187,6 +200,15 @@ func TestUserKeyringNeedsTheFilter(t *testing.T) {
 	const want = "held for user; own child read canary; agent stole canary; denied got nothing / exec: got nothing; dropped no: identity is locked"
 	if got := run(t, "no-session"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// The way a supervisor does it: only the thread that starts the agent is cut
+// off, and kb itself still reads the identity.
+func TestOnlyTheThreadThatStartsTheAgentIsCutOff(t *testing.T) {
+	const want = "held for session; agent got nothing; self read canary"
+	if got := run(t, "supervisor"); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
