@@ -17,6 +17,7 @@ var revealers = map[string]string{
 	"cmd/kb/vault.go":                "the file that kb device add-ci makes, where the user asked for it",
 	"internal/broker/device.go":      "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go": "the session's proxy token goes into the child's environment",
+	"internal/broker/gitconfig.go":   "a remote is compared with its text without a password: one that holds one is left alone",
 	"internal/broker/login.go":       "the provider's identity endpoint is asked with the login itself",
 	"internal/state/unlock_linux.go": "kb unlock: the identity goes into the kernel's keyring",
 	"providers/field.go":             "a typed credential is compared with the provider's pattern, which only warns",
