@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,6 +67,16 @@ func editor(dir, name string) error {
 	id, err := vaultfile.ParseIdentity(text)
 	if err != nil {
 		return err
+	}
+	if limit := os.Getenv("KB_TEST_EDITOR_FSIZE"); limit != "" {
+		var n uint64
+		if _, err := fmt.Sscan(limit, &n); err != nil {
+			return err
+		}
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+			return err
+		}
 	}
 	var rounds int
 	if _, err := fmt.Sscan(os.Getenv("KB_TEST_EDITOR_ROUNDS"), &rounds); err != nil {
@@ -198,6 +210,36 @@ func TestKilledWritersLoseNothing(t *testing.T) {
 		if strings.HasSuffix(l, ".age") {
 			t.Errorf("%s could be taken for a vault", filepath.Base(l))
 		}
+	}
+}
+
+// A save that the disk cuts short leaves the vault as it was, and nothing
+// beside it. A limit on the size of files stands for a full disk.
+func TestShortWriteKeepsTheVault(t *testing.T) {
+	dir, w := shared(t)
+	before, err := os.ReadFile(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{0, 1, 500, len(before)} {
+		c := editorCommand(dir, "full", 1)
+		c.Env = append(c.Env, fmt.Sprint("KB_TEST_EDITOR_FSIZE=", limit))
+		out, err := c.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "file too large") {
+			t.Errorf("limit %d: %v: %s", limit, err, out)
+		}
+		after, err := os.ReadFile(w.path)
+		if err != nil || string(after) != string(before) {
+			t.Errorf("limit %d: the vault changed: %v", limit, err)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".vault.age.*")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	w.open(t)
+	// Control: without the limit the same writer saves.
+	if out, err := editorCommand(dir, "full", 1).CombinedOutput(); err != nil {
+		t.Errorf("without a limit: %v: %s", err, out)
 	}
 }
 

@@ -287,19 +287,27 @@ func readFile(path string) (target string, b []byte, fi fs.FileInfo, err error) 
 	return target, buf.Bytes(), fi, nil
 }
 
+// maxReads bounds how often a file that is being replaced in place is read
+// again. Git writes a file anew where it was, and can be met in the middle.
+const maxReads = 3
+
 // read opens a vault against what is remembered. The File's acc is acc itself
 // if there is nothing new to remember. With force it takes what Accept takes.
 func read(path string, id *Identity, acc *accepted, force bool) (*File, []byte, error) {
-	target, raw, fi, err := readFile(path)
-	if err != nil {
-		return nil, nil, err
+	for n := 1; ; n++ {
+		target, raw, fi, err := readFile(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := check(raw, id, acc, force)
+		if err == nil {
+			f.path, f.stat = target, fi
+			return f, raw, nil
+		}
+		if now, statErr := os.Stat(target); n == maxReads || statErr != nil || sameFile(fi, now) {
+			return nil, nil, fmt.Errorf("open vault %q: %w", path, err)
+		}
 	}
-	f, err := check(raw, id, acc, force)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open vault %q: %w", path, err)
-	}
-	f.path, f.stat = target, fi
-	return f, raw, nil
 }
 
 func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
