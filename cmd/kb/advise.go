@@ -28,6 +28,7 @@ func advise(err error) error {
 		named     *broker.UnknownProfileError
 		pin       *broker.PinError
 		rejected  *broker.RejectedError
+		offline   *broker.UnreachableError
 		account   *broker.WrongAccountError
 		newer     *vaultfile.NewerVersionError
 		start     *supervisor.StartError
@@ -62,6 +63,8 @@ func advise(err error) error {
 		return human("if that is meant, run kb exec --accept-pin …, or name the profile with -p NAME")
 	case errors.As(err, &rejected):
 		return failure("check the key and that it has not expired; --no-verify keeps it without asking")
+	case errors.As(err, &offline):
+		return failure("check the network and try again; --no-verify keeps the key without asking")
 	case errors.As(err, &account):
 		return hint.Exit(hint.Refused, err, fmt.Sprintf("log in with the right account, or run kb profile set %s --expect %s=ACCOUNT", account.Profile, account.Provider))
 	case errors.As(err, &start):

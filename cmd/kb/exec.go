@@ -12,6 +12,7 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/hint"
+	"kb/internal/state"
 	"kb/internal/supervisor"
 	"kb/internal/term"
 )
@@ -118,8 +119,24 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	// From here on signals are the supervisor's to pass on.
 	a.stop()
 	return supervisor.Run(supervisor.Spec{
-		Command: o.command, Env: session.Environment(), Privileges: o.isolation == tierOff,
+		Command: o.command, Env: session.Environment(),
+		Privileges: o.isolation == tierOff, BeforeStart: closeKeyrings(b, o.isolation),
 	})
+}
+
+// closeKeyrings keeps the child from an unlocked identity that the kernel holds
+// for kb: it gets a session keyring of its own, and where the identity is held
+// at all, no use of keyrings.
+func closeKeyrings(b *broker.Broker, tier string) func() error {
+	if tier == tierOff || !b.IdentityHeld() {
+		return nil
+	}
+	return func() error {
+		if err := state.JoinFreshSessionKeyring(); err != nil {
+			return err
+		}
+		return state.DenyKeyrings()
+	}
 }
 
 // nested runs the command in the session that kb exec was called in: an agent

@@ -60,7 +60,11 @@ func newProviderList(a *app) *cobra.Command {
 			}
 			t := newTable(a.out, "PROVIDER", "TITLE", "HOSTS")
 			for _, p := range all {
-				t.row(p.Name, p.Title, strings.Join(p.Hosts, " "))
+				title := p.Title
+				if p.Unverified {
+					title += " (unverified)"
+				}
+				t.row(p.Name, title, strings.Join(p.Hosts, " "))
 			}
 			return t.flush()
 		},
@@ -85,7 +89,13 @@ func newProviderShow(a *app) *cobra.Command {
 			t.row("provider", p.Name)
 			t.row("title", p.Title)
 			t.row("hosts", strings.Join(p.Hosts, " "))
-			t.row("variables", strings.Join(sortedNames(p.Env), " "))
+			if p.Note != "" {
+				t.row("note", p.Note)
+			}
+			t.row("variables", strings.Join(sortedNames(p.EnvFor("")), " "))
+			if len(p.Scrub) > 0 {
+				t.row("taken away", strings.Join(p.Scrub, " "))
+			}
 			for _, in := range p.Inject {
 				t.row("on requests to", strings.Join(in.Hosts, " "))
 				if len(in.Paths) > 0 {

@@ -35,7 +35,7 @@ func newUnlock(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "unlocked for %s\n", lifetime)
+			fmt.Fprintf(a.err, "unlocked until %s\n", time.Now().Add(lifetime).Format("Mon 15:04"))
 			if scope == state.ScopeUser {
 				fmt.Fprintln(a.err, "note: there is no login session here, so every process of this user can read the key meanwhile, an agent's too")
 			}

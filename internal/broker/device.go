@@ -133,6 +133,12 @@ func loadIdentity(p Paths) (*vaultfile.Identity, error) {
 	return vaultfile.ParseIdentity([]byte(held.Reveal()))
 }
 
+// IdentityHeld reports whether this device's identity is wrapped by a
+// passphrase, so that the kernel holds what kb opened the vault with.
+func (b *Broker) IdentityHeld() bool {
+	return !b.ci && b.identityFile() == b.paths.WrappedIdentityFile()
+}
+
 // Unlock unwraps the identity and leaves it with the kernel for a while. It
 // returns who can read it there.
 func Unlock(p Paths, passphrase secret.Value, lifetime time.Duration) (state.Scope, error) {

@@ -41,6 +41,8 @@ func (s *Session) gitEnvironment(e *environment) {
 	add("http.proxyAuthMethod", "basic")    // else git sends the proxy's password only after a 407
 	for _, r := range s.rewrites() {
 		add("url."+r.to+".insteadOf", r.from)
+		// A user's own pushInsteadOf would still send the push to ssh.
+		add("url."+r.to+".pushInsteadOf", r.from)
 	}
 	e.set("GIT_CONFIG_COUNT", strconv.Itoa(count))
 	e.set("GIT_TERMINAL_PROMPT", "0")
@@ -61,16 +63,21 @@ func (s *Session) rewrites() []rewrite {
 			out = append(out, rewrite{from, to})
 		}
 	}
-	for _, r := range s.workspace.Remotes {
-		normal := r.NormalResolved
-		if normal == "" {
-			normal = r.Normal
+	for _, remote := range s.workspace.Remotes {
+		for _, u := range remote.URLs {
+			// Git is told the URL as it is configured, which is what it compares;
+			// one that holds a password is not ssh and stays as it is.
+			if u.Text != u.Exact.Reveal() {
+				continue
+			}
+			for _, reached := range []struct{ by, normal string }{{u.Fetch, u.NormalFetch}, {u.Push, u.NormalPush}} {
+				host, path, ok := strings.Cut(reached.normal, "/")
+				if ok && snap.isGitHost(host) && isSSH(reached.by) {
+					out = append(out, rewrite{u.Text, "https://" + host + "/" + path + ".git"})
+					break
+				}
+			}
 		}
-		host, path, ok := strings.Cut(normal, "/")
-		if !ok || !snap.isGitHost(host) || !isSSH(r.Resolved) {
-			continue
-		}
-		out = append(out, rewrite{r.URL, "https://" + host + "/" + path + ".git"})
 	}
 	return out
 }

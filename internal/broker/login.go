@@ -50,6 +50,18 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("ask %s who this is: it refused the credential with status %d", e.Provider, e.Status)
 }
 
+// UnreachableError says that the provider could not be asked.
+type UnreachableError struct {
+	Provider string
+	Err      error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("ask %s who this is: %v", e.Provider, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
 // WrongAccountError says that a credential belongs to somebody else than the
 // profile expects.
 type WrongAccountError struct{ Profile, Provider, Want, Have string }
@@ -132,7 +144,7 @@ func (b *Broker) whoAmI(ctx context.Context, c *credentials) (string, error) {
 	}
 	response, err := b.client().Do(request)
 	if err != nil {
-		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, withoutURL(err))
+		return "", &UnreachableError{c.login.Provider, withoutURL(err)}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, identityMax))

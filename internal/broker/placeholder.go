@@ -56,10 +56,34 @@ func newPlaceholders(logins []vaultfile.Login, catalog *providers.Catalog, rando
 				byTemplate[template] = value
 			}
 			p.entries = append(p.entries, placeholder{keyOf(l), variable, value})
+			if providers.Recognisable(template) { // a constant (__token__) names no login
+				p.byValue[value] = keyOf(l)
+			}
+		}
+		if l.As != "" && !p.names(keyOf(l)) {
+			value, err := providers.Placeholder(plainTemplate, random)
+			if err != nil {
+				return nil, err
+			}
+			p.entries = append(p.entries, placeholder{keyOf(l), "", value})
 			p.byValue[value] = keyOf(l)
 		}
 	}
 	return p, nil
+}
+
+// plainTemplate makes the placeholder of a login that is used only by it, where
+// the provider's clients read no variable.
+const plainTemplate = "kb_{random32}"
+
+// names reports whether some placeholder means that login.
+func (p *placeholders) names(key loginKey) bool {
+	for _, k := range p.byValue {
+		if k == key {
+			return true
+		}
+	}
+	return false
 }
 
 // forEnvironment gives each placeholder its variable as the child sees it: the
@@ -70,6 +94,9 @@ func (p *placeholders) forEnvironment(own string) []placeholder {
 	out := make([]placeholder, 0, len(p.entries))
 	seen := map[string]bool{}
 	for _, e := range p.entries {
+		if _, means := p.byValue[e.value]; !means && (e.key.profile != own || e.key.as != "") {
+			continue // a constant is of use under its own name only
+		}
 		switch {
 		case e.key.profile != own && e.key.as != "":
 			e.variable = variableName(e.key.profile, e.key.provider, e.key.as)

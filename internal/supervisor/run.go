@@ -27,6 +27,9 @@ type Spec struct {
 	Env     []string   // the whole environment, NAME=value
 	Dir     string     // working directory; empty means kb's own
 	Files   []*os.File // descriptors 0, 1, 2, …; nil means kb's own three
+	// BeforeStart, if set, is called on the thread that forks the child, which
+	// inherits what it changes there.
+	BeforeStart func() error
 	// Privileges lets the child gain privileges by exec (sudo). The zero value
 	// sets no_new_privs on Linux.
 	Privileges bool
@@ -138,10 +141,15 @@ func Run(spec Spec) (int, error) {
 
 	// no_new_privs and the parent-death signal belong to a thread, so the
 	// thread that forks stays ours until the child has ended.
+	// Nor is it given back: what the child inherited stays on it.
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	if err := prepare(spec); err != nil {
 		return 0, &StartError{Command: spec.Command[0], Code: CodeNotExecutable, Err: err}
+	}
+	if spec.BeforeStart != nil {
+		if err := spec.BeforeStart(); err != nil {
+			return 0, &StartError{Command: spec.Command[0], Code: CodeNotExecutable, Err: err}
+		}
 	}
 	process, err := os.StartProcess(path, spec.Command, &os.ProcAttr{
 		Dir: spec.Dir, Env: spec.Env, Files: files, Sys: attributes(terminal),
