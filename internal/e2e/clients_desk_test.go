@@ -106,12 +106,23 @@ func (d *desk) must(dir, stdin string, args ...string) string {
 }
 
 // exec runs a client in dir under kb exec, with more variables of the parent's.
-// A canary in its output fails the test.
+// A canary in its output, or in the arguments or environment of kb or of
+// anything below it while it runs, fails the test.
 func (d *desk) exec(dir string, env []string, args ...string) testkit.Result {
 	d.t.Helper()
+	seen := 0
 	r := testkit.Exec(d.t, testkit.Command{
 		Dir: dir, Env: d.home.With(env...), Args: append([]string{d.kb, "exec", "--"}, args...), Limit: 2 * time.Minute,
+		Watch: func(pid int) {
+			// The tree changes while it is read; a process that is gone is no error.
+			if n, err := d.outputs.Processes(pid); err == nil {
+				seen += n
+			}
+		},
 	})
+	if seen == 0 {
+		d.t.Errorf("%s: no process was looked at", args[0])
+	}
 	d.outputs.Check(r)
 	for _, f := range d.outputs.Findings() {
 		d.t.Errorf("%s: %s", args[0], f)

@@ -44,6 +44,15 @@ func TestRunKeepsExitCodeAndOutputs(t *testing.T) {
 	if r.Code != 7 || r.Stdout != "in x "+h.Dir+"\n" || r.Stderr != "bad\n" {
 		t.Error(r.All())
 	}
+	watched := 0
+	Exec(t, Command{Dir: h.Dir, Env: h.Env, Args: []string{"sleep", "0.2"}, Watch: func(pid int) {
+		if pid > 0 {
+			watched++
+		}
+	}})
+	if watched < 2 {
+		t.Errorf("a program of 0.2 s was watched %d times", watched)
+	}
 	if r := Run(t, h.Dir, h.Env, "sh", "-c", "kill -TERM $$"); r.Code != 143 {
 		t.Errorf("killed by SIGTERM: exit %d, want 143", r.Code)
 	}

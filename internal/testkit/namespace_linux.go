@@ -91,6 +91,10 @@ func enter() (int, error) {
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
 		switch {
+		case errors.Is(err, syscall.ENOSPC):
+			return 0, errors.New("user namespaces are used up or off (sysctl user.max_user_namespaces)")
+		case errors.Is(err, syscall.EPERM):
+			return 0, errors.New("unprivileged user namespaces are forbidden (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or a container's seccomp)")
 		case !errors.As(err, &exit):
 			return 0, fmt.Errorf("make user, network and mount namespaces: %w", err)
 		case exit.ExitCode() == setUpFailed:

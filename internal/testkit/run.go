@@ -176,7 +176,15 @@ type Command struct {
 	Args  []string
 	Stdin io.Reader     // nil means none
 	Limit time.Duration // 0 means 3 minutes
+
+	// Watch, if set, is called again and again with the program's process id
+	// while it runs, for what can be seen of it from outside.
+	Watch func(pid int)
 }
+
+// watchEvery is how often Command.Watch is called: often enough to meet a child
+// that lives as long as one HTTP request over a real network would.
+const watchEvery = 20 * time.Millisecond
 
 // Exec runs c and waits for it. A program that exceeds its limit is killed with
 // all that it started, and fails the test.
@@ -200,7 +208,11 @@ func Exec(t testing.TB, c Command) Result {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second // for a daemon that keeps the pipe open
-	err = cmd.Run()
+	if err = cmd.Start(); err == nil {
+		stop := c.watch(cmd.Process.Pid)
+		err = cmd.Wait()
+		stop()
+	}
 	r := Result{Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *exec.ExitError
 	switch {
@@ -215,6 +227,28 @@ func Exec(t testing.TB, c Command) Result {
 		t.Fatalf("run %q: %v", c.Args, err)
 	}
 	return r
+}
+
+// watch calls c.Watch until the function it returns is called.
+func (c Command) watch(pid int) (stop func()) {
+	if c.Watch == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			c.Watch(pid)
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() { close(done); wg.Wait() }
 }
 
 // lookPath finds a program in the PATH of env instead of the test's own.
