@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 	began := time.Now()
 	dir, err := os.MkdirTemp("", "kb-demo-")
 	if err != nil {
-		return fmt.Errorf("make the demo's folder: %w", err)
+		return hint.Wrap(fmt.Errorf("make the demo's folder: %w", err), "set TMPDIR to a folder that you can write to")
 	}
 	report, err := play(bounded, dir, o)
 	if removeErr := os.RemoveAll(dir); err == nil && removeErr != nil {
