@@ -105,7 +105,7 @@ func TestLinesOnDisk(t *testing.T) {
 		`{"seq":1,"time":"2026-11-23T17:03:00.002000Z","format":1,"session":"s-7f","phase":"start","profile":"work","detail":"claude in ~/src/\"acme\"","mac":"`,
 		`{"seq":2,"time":"2026-11-23T17:03:00.003000Z","session":"s-7f","request":1,"phase":"intent","profile":"work","provider":"github","action":"inject","method":"GET","host":"api.github.com","port":443,"path":"/user","mac":"`,
 		`{"seq":3,"time":"2026-11-23T17:03:00.004000Z","session":"s-7f","request":1,"phase":"outcome","profile":"work","provider":"github","action":"inject","method":"GET","host":"api.github.com","port":443,"path":"/user","status":200,"received":512,"ms":12.500,"mac":"`,
-		`{"seq":4,"time":"2026-11-23T17:03:00.005000Z","session":"s-7f","phase":"stop","detail":"exit 0","mac":"`,
+		`{"seq":4,"time":"2026-11-23T17:03:00.005000Z","session":"s-7f","phase":"stop","profile":"work","detail":"exit 0","mac":"`,
 	}
 	path := filepath.Join(dir, "20261123T170300Z-s-7f.jsonl")
 	text, err := os.ReadFile(path)

@@ -52,6 +52,7 @@ type Options struct {
 type Log struct {
 	dir     string
 	session string
+	profile string // of the start line; the log's own lines have it too
 	started time.Time
 	key     [32]byte
 	keyID   string
@@ -98,7 +99,7 @@ func Create(dir, session string, key [32]byte, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		dir: dir, session: session, key: key, keyID: KeyID(key),
+		dir: dir, session: session, profile: o.Start.Profile, key: key, keyID: KeyID(key),
 		index: o.Index, sync: o.Sync, max: o.MaxFile, now: o.Now,
 		buf:  make([]byte, 0, 1024),
 		quit: make(chan struct{}), done: make(chan struct{}),
@@ -232,7 +233,7 @@ func (l *Log) rotate() error {
 		return err
 	}
 	l.retired = append(l.retired, old)
-	first := Event{Time: l.now(), Session: l.session, Phase: PhaseContinue}
+	first := Event{Time: l.now(), Session: l.session, Profile: l.profile, Phase: PhaseContinue}
 	return l.write(&first, &header{part: l.head.Part, prev: old.head.Last})
 }
 
@@ -417,7 +418,7 @@ func (l *Log) Close() error { return l.Stop("") }
 
 func (l *Log) stop(detail string) error {
 	l.mu.Lock()
-	err := l.append(&Event{Phase: PhaseStop, Detail: detail})
+	err := l.append(&Event{Phase: PhaseStop, Profile: l.profile, Detail: detail})
 	l.closed = err == nil
 	l.mu.Unlock()
 	close(l.quit)
