@@ -158,8 +158,10 @@ func TestClientGitLFS(t *testing.T) {
 	d.says(nil, []string{"git", "commit", "--quiet", "-m", "large"})
 	d.says(nil, []string{"git", "push", "--quiet", "origin", "HEAD:lfs"})
 	into := filepath.Join(d.home.Dir, "again")
-	d.says(nil, []string{"git", "-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true",
-		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "clone", "--quiet", "--branch", "lfs", "https://github.com/acme/api.git", into})
+	d.says(nil, []string{
+		"git", "-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true",
+		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "clone", "--quiet", "--branch", "lfs", "https://github.com/acme/api.git", into,
+	})
 	if got, err := os.ReadFile(filepath.Join(into, "a.bin")); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("the file did not come back whole: %d bytes, %v", len(got), err)
 	}

@@ -54,9 +54,8 @@ func Namespace(t testing.TB) *World {
 	return newWorld(t, ca, true)
 }
 
-// hostsFile and the others are what the mounts in /etc show.
+// hostsFile and systemBundle are what mounts in /etc show.
 func hostsFile() string    { return os.Getenv(dirVar) + "/hosts" }
-func resolvFile() string   { return os.Getenv(dirVar) + "/resolv.conf" }
 func systemBundle() string { return os.Getenv(dirVar) + "/ca-certificates.crt" }
 
 const hostsHead = "127.0.0.1 localhost\n::1 localhost\n"

@@ -112,7 +112,7 @@ func setUp() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	binds := map[string]string{"/etc/hosts": hostsFile(), "/etc/resolv.conf": resolvFile()}
+	binds := map[string]string{"/etc/hosts": hostsFile(), "/etc/resolv.conf": os.Getenv(dirVar) + "/resolv.conf"}
 	for _, b := range bundles {
 		binds[b] = systemBundle()
 	}
