@@ -53,7 +53,6 @@ func run(ctx context.Context, stop func(), a *app, args []string) int {
 	return hint.Code(err)
 }
 
-
 func printError(w io.Writer, err error) {
 	fmt.Fprintf(w, "kb: %s\n", cleanLines(err.Error()))
 	if fix := hint.Fix(err); fix != "" {

@@ -59,7 +59,7 @@ credential on each request as it leaves, and on no other.`,
 	flags.SetInterspersed(false)
 	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, whatever the rules say")
 	flags.StringSliceVar(&o.also, "also", nil, "profile that the session may use as well (repeatable)")
-	flags.StringVar(&o.isolation, "isolation", tierAuto, "auto, off or hardened")
+	flags.StringVar(&o.isolation, "isolation", "", "auto, off or hardened (default: the device's setting, else auto)")
 	flags.BoolVar(&o.acceptPin, "accept-pin", false, "accept that this directory's profile has changed")
 	flags.IntVar(&o.statusFD, "status-fd", -1, `descriptor that gets {"child":CODE}, or {"kb":CODE} when kb refused`)
 	return cmd
@@ -88,13 +88,10 @@ func runExec(ctx context.Context, a *app, o execOptions) error {
 }
 
 func execute(ctx context.Context, a *app, o execOptions) (int, error) {
-	switch o.isolation {
-	case tierAuto, tierOff, tierHardened:
-	case "hidden", "locked":
-		return 0, hint.Exit(hint.Refused, fmt.Errorf("reach isolation %q: this version of kb cannot", o.isolation),
-			"use --isolation hardened, the highest there is")
-	default:
-		return 0, hint.Exit(hint.Usage, fmt.Errorf("unknown isolation %q", o.isolation), "use auto, off or hardened")
+	if o.isolation != "" {
+		if err := checkTier(o.isolation); err != nil {
+			return 0, err
+		}
 	}
 	environ := childEnviron(a.environ)
 	if session := a.getenv("KB_SESSION"); session != "" {
@@ -102,6 +99,14 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	}
 	b, err := a.brokerAt(ctx, &broker.DecideSpec{Environ: environ, Command: o.command[0]})
 	if err != nil {
+		return 0, err
+	}
+	if o.isolation == "" {
+		if o.isolation, err = b.DefaultTier(); err != nil {
+			return 0, err
+		}
+	}
+	if err := checkTier(o.isolation); err != nil {
 		return 0, err
 	}
 	spec := broker.SessionSpec{
@@ -137,6 +142,18 @@ func closeKeyrings(b *broker.Broker, tier string) func() error {
 		}
 		return state.DenyKeyrings()
 	}
+}
+
+// checkTier refuses a tier that cannot be reached.
+func checkTier(tier string) error {
+	switch tier {
+	case tierAuto, tierOff, tierHardened:
+		return nil
+	case "hidden", "locked":
+		return hint.Exit(hint.Refused, fmt.Errorf("reach isolation %q: this version of kb cannot", tier),
+			"use --isolation hardened, the highest there is")
+	}
+	return hint.Exit(hint.Usage, fmt.Errorf("unknown isolation %q", tier), "use auto, off or hardened")
 }
 
 // nested runs the command in the session that kb exec was called in: an agent

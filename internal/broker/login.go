@@ -142,7 +142,11 @@ func (b *Broker) whoAmI(ctx context.Context, c *credentials) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	response, err := b.client().Do(request)
+	client, err := b.client()
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return "", &UnreachableError{c.login.Provider, withoutURL(err)}
 	}
@@ -195,9 +199,13 @@ func identityRequest(ctx context.Context, identity *providers.Identity, target *
 }
 
 // client follows no redirect, with a credential in hand, and uses no proxy.
-func (b *Broker) client() *http.Client {
+func (b *Broker) client() (*http.Client, error) {
+	roots, _, err := b.upstreamRoots()
+	if err != nil {
+		return nil, err
+	}
 	transport := &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true,
 		ForceAttemptHTTP2: true,
 	}
@@ -207,7 +215,7 @@ func (b *Broker) client() *http.Client {
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	}, nil
 }
 
 // dialContext dials through the broker's own resolver and dialler, where the

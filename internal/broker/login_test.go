@@ -70,7 +70,11 @@ func TestIdentityRedirectIsNotFollowed(t *testing.T) {
 		t.Error("the error shows the token")
 	}
 	// Positive control: the same client does reach that origin when told to.
-	response, err := f.broker.client().Get("https://evil.example/user")
+	client, err := f.broker.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Get("https://evil.example/user")
 	if err != nil || len(evil.Requests()) != 1 {
 		t.Fatalf("control: %v", err)
 	}
@@ -153,5 +157,31 @@ func TestCIIdentityOpensTheVaultAndChangesNothing(t *testing.T) {
 	}
 	if _, err := vaultfile.Open(t.Context(), f.broker.VaultPath(), stranger, vaultfile.NewMemory()); !errors.Is(err, vaultfile.ErrWrongKey) {
 		t.Errorf("a stranger opened the vault: %v", err)
+	}
+}
+
+// TestUpstreamCAIsTrustedOnlyWhenSet: a corporate upstream signed by a CA of
+// its own.
+func TestUpstreamCAIsTrustedOnlyWhenSet(t *testing.T) {
+	f := newFixture(t)
+	corporate, err := testkit.NewCA("corporate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := corporate.Issue(testkit.Leaf{Names: []string{"api.github.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := f.world.Serve("api.github.com", testkit.OriginConfig{Handler: testkit.Echo(), Certificate: leaf})
+	before := f.start(f.workDir)
+	if got := f.get(before, "", http.MethodGet, "https://api.github.com/user", nil); got.status != http.StatusBadGateway || len(api.Requests()) != 0 {
+		t.Errorf("an unknown CA: status %d, %d requests arrived", got.status, len(api.Requests()))
+	}
+	if err := f.broker.PutSetting(t.Context(), "upstream_ca", string(corporate.PEM())); err != nil {
+		t.Fatal(err)
+	}
+	after := f.start(f.workDir)
+	if got := f.get(after, "", http.MethodGet, "https://api.github.com/user", nil); got.status != http.StatusOK || len(api.Requests()) != 1 {
+		t.Errorf("with the setting: status %d, %d requests arrived", got.status, len(api.Requests()))
 	}
 }

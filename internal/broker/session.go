@@ -159,8 +159,12 @@ func (s *Session) open(spec SessionSpec, snap *snapshot) error {
 	if s.ca, err = proxy.NewCA(names, addrs, b.now, rand.Reader); err != nil {
 		return err
 	}
+	pool, bundle, err := b.upstreamRoots()
+	if err != nil {
+		return err
+	}
 	s.server, err = proxy.New(proxy.Options{
-		Policy: s, CA: s.ca, Token: s.token, Resolver: b.resolver, Roots: b.roots, Now: b.now, Dial: b.dial,
+		Policy: s, CA: s.ca, Token: s.token, Resolver: b.resolver, Roots: pool, Now: b.now, Dial: b.dial,
 	})
 	if err != nil {
 		return err
@@ -171,13 +175,7 @@ func (s *Session) open(spec SessionSpec, snap *snapshot) error {
 	}
 	s.address = listener.Addr().String()
 	go func() { s.serving <- s.server.Serve(listener) }()
-	roots := b.bundle
-	if roots == nil {
-		if roots, err = systemRoots(); err != nil {
-			return err
-		}
-	}
-	return s.writeFiles(roots)
+	return s.writeFiles(bundle)
 }
 
 func first(words []string) string {
@@ -227,6 +225,9 @@ func (s *Session) explain(spec SessionSpec, removed []string) {
 		also = ", also " + strings.Join(s.granted[1:], ", ")
 	}
 	say("profile %s%s: %s", s.own, also, what)
+	if corporate := newEnvironment(spec.Environ).get("HTTPS_PROXY"); corporate != "" {
+		say("HTTPS_PROXY of your environment is not used: kb reaches the network directly, an upstream proxy is not supported yet")
+	}
 	for _, c := range s.snapshot.Load().logins {
 		if c.problem != "" {
 			say("the login of %s at %s cannot be used: %s", c.key.profile, c.key.provider, c.problem)

@@ -23,11 +23,19 @@ func (s *Session) watch() {
 		tick := time.NewTicker(watchEvery)
 		defer tick.Stop()
 		seen := s.stamps()
+		pruned := false
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+			}
+			if !pruned {
+				// Here, where nobody waits for it. What fails is tried again by
+				// the next session.
+				pruned = true
+				_, _ = audit.Prune(s.broker.paths.Audit(), s.broker.auditIndex,
+					audit.Retention{MaxAge: audit.DefaultMaxAge, MaxBytes: audit.DefaultMaxBytes}, s.broker.now())
 			}
 			now := s.stamps()
 			if sameStamps(seen, now) {
