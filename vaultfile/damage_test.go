@@ -67,9 +67,10 @@ func TestEveryFlipAndEveryTruncationIsNamed(t *testing.T) {
 	for what, b := range map[string][]byte{
 		"something after it": append(bytes.Clone(whole), "x"...), "a newline after it": append(bytes.Clone(whole), '\n'),
 		"something before it": append([]byte("\n"), whole...), "twice": append(bytes.Clone(whole), whole...),
-		"one CRLF": bytes.Replace(whole, []byte("\n"), []byte("\r\n"), 1),
-		"no vault": []byte("hello"),
-		"conflict": []byte("<<<<<<< HEAD\n" + string(whole)),
+		"one CRLF":                        bytes.Replace(whole, []byte("\n"), []byte("\r\n"), 1),
+		"one CR at the end of the base64": bytes.Replace(whole, []byte("\n-----END"), []byte("\r\n-----END"), 1),
+		"no vault":                        []byte("hello"),
+		"conflict":                        []byte("<<<<<<< HEAD\n" + string(whole)),
 	} {
 		refuse(what, b)
 	}

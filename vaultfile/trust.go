@@ -37,11 +37,7 @@ func (i *Identity) vouch(vaultID string, d *Device) {
 // reaches, if any, with what is wrong with it.
 func signers(vaultID string, devices []Device, roots map[string][]byte, removed map[string]bool) (keys map[string][]byte, stranger error) {
 	keys = map[string][]byte{}
-	for id, key := range roots {
-		if !removed[id] {
-			keys[id] = key
-		}
-	}
+	maps.Copy(keys, roots)
 	var pending []*Device
 	for i := range devices {
 		d := &devices[i]

@@ -287,7 +287,26 @@ func TestRemovedDevice(t *testing.T) {
 func TestRemovedDeviceCannotComeBack(t *testing.T) {
 	l := newLab(t)
 	l.edit("b", func(tx *Tx) error { return tx.DeleteDevice(l.ids["c"].ID()) })
-	_, err := Edit(context.Background(), l.path, l.ids["b"], l.mems["b"], func(tx *Tx) error { return tx.PutDevice(l.device("c")) })
+	l.open("a")
+	whole, err := os.ReadFile(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not even in a vault that a trusted device vouches for and signs.
+	l.forge(l.ids["b"], func(p *payload) {
+		for i := range p.records {
+			if r := &p.records[i]; r.id == "device/"+l.ids["c"].id {
+				d := l.device("c")
+				l.ids["b"].vouch(p.vaultID, &d)
+				*r = record{id: r.id, typ: "device", stamp: r.stamp, fields: encodeDevice(&d)}
+			}
+		}
+	})
+	l.refused("a", ErrUntrustedDevice)
+	if err := os.WriteFile(l.path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Edit(context.Background(), l.path, l.ids["b"], l.mems["b"], func(tx *Tx) error { return tx.PutDevice(l.device("c")) })
 	if !errors.Is(err, ErrInvalid) {
 		t.Errorf("the same id came back: %v", err)
 	}
