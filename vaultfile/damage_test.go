@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"kb/vaultfile"
@@ -102,6 +103,13 @@ func TestOtherFiles(t *testing.T) {
 	}
 	if _, err := vaultfile.Open(ctx, dir, w.id, w.mem); !errors.Is(err, vaultfile.ErrNotVault) {
 		t.Errorf("a directory: %v", err)
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vaultfile.Open(ctx, fifo, w.id, w.mem); !errors.Is(err, vaultfile.ErrNotVault) {
+		t.Errorf("a FIFO: %v", err)
 	}
 	stranger, err := vaultfile.NewIdentity("stranger", nil)
 	if err != nil {

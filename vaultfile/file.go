@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"kb/internal/atomicfile"
@@ -265,7 +266,8 @@ func readFile(path string) (target string, b []byte, fi fs.FileInfo, err error) 
 	if target, err = atomicfile.Target(path); err != nil {
 		return "", nil, nil, err
 	}
-	f, err := os.Open(target)
+	// Without O_NONBLOCK, a FIFO in the vault's place would hold kb up for good.
+	f, err := os.OpenFile(target, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", nil, nil, err
 	}

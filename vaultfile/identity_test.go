@@ -228,6 +228,9 @@ func TestCI(t *testing.T) {
 	if err != nil || job.Text().Reveal() != text {
 		t.Fatalf("parsed: %v", err)
 	}
+	if _, err := vaultfile.OpenCI(ctx, w.path, job); err != nil {
+		t.Errorf("the very vault that it was added to: %v", err)
+	}
 	old, err := os.ReadFile(w.path)
 	if err != nil {
 		t.Fatal(err)
