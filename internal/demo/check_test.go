@@ -79,8 +79,11 @@ func TestABrokenPromiseFailsTheDemo(t *testing.T) {
 		"the agent has no variable": {func(r *report) { r.sides[0].variable = "" }, "did not print"},
 		"one placeholder for both":  {func(r *report) { r.sides[1].variable = r.sides[0].variable }, "the same placeholder"},
 		"the wrong profile":         {func(r *report) { r.sides[0].decided = "oss" }, `got profile "oss"`},
-		"the API saw a placeholder": {func(r *report) { find(r, "/repos/acme/api").token = "forge_placeholder_1" }, "arrived with a placeholder"},
-		"git sent a placeholder":    {func(r *report) { find(r, "/you/parser.git/info/refs").token = "forge_placeholder_2" }, "arrived with a placeholder"},
+		"the API saw a placeholder": {func(r *report) { a := find(r, "/repos/acme/api"); a.token, a.login = "forge_placeholder_1", "" }, "arrived with a placeholder"},
+		"git sent a placeholder": {func(r *report) {
+			a := find(r, "/you/parser.git/info/refs")
+			a.token, a.login = "forge_placeholder_2", ""
+		}, "arrived with a placeholder"},
 		"a request without a token": {func(r *report) { a := find(r, "/acme/api.git/info/refs"); a.token, a.login = "", "" }, "arrived without a credential"},
 		"identities swapped in git": {func(r *report) { find(r, "/acme/api.git/git-upload-pack").login = "you-oss" }, "arrived as you-oss"},
 		"identities swapped at push": {func(r *report) {

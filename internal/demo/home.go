@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -75,8 +74,11 @@ func (h *home) build(ctx context.Context, dir string) (err error) {
 	if h.net, err = newNetwork(ctx, map[string]http.Handler{apiHost: h.forge.api(), gitHost: h.forge.git()}); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(h.dir, ".gitconfig"), []byte(gitConfig), 0o600); err != nil {
+		return fmt.Errorf("make the demo's home: %w", err)
+	}
 	for _, s := range h.sides {
-		if err := h.clone(ctx, s); err != nil {
+		if err := h.makeRepository(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -117,11 +119,9 @@ func (h *home) getenv(name string) string {
 // gitConfig keeps git from starting processes that outlive their command.
 const gitConfig = "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[pull]\n\tff = only\n"
 
-// clone makes a repository with its remote. The agent fetches by itself.
-func (h *home) clone(ctx context.Context, s side) error {
-	if err := os.WriteFile(filepath.Join(h.dir, ".gitconfig"), []byte(gitConfig), 0o600); err != nil {
-		return fmt.Errorf("make the demo's home: %w", err)
-	}
+// makeRepository makes a side's repository with its remote, and nothing in it:
+// the agent fetches by itself.
+func (h *home) makeRepository(ctx context.Context, s side) error {
 	dir := filepath.Join(h.dir, s.folder)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the demo's repository: %w", err)
@@ -195,6 +195,3 @@ func (h *home) openVault(ctx context.Context) error {
 
 // tilde shortens the paths below the home directory in a text.
 func (h *home) tilde(text string) string { return strings.ReplaceAll(text, h.dir, "~") }
-
-// errChild says that one of the agent's commands failed.
-var errChild = errors.New("run the demo's agent")

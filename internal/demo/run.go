@@ -199,6 +199,9 @@ func (h *home) runAgents(ctx context.Context, client []string, r *report) error 
 	return nil
 }
 
+// errChild says that one of the agent's commands failed.
+var errChild = errors.New("run the demo's agent")
+
 // child runs one command of the agent's in its session, as kb exec would, and
 // returns what it wrote.
 func (h *home) child(ctx context.Context, session *broker.Session, s *sighting, command []string) (string, error) {
@@ -228,7 +231,7 @@ func (h *home) child(ctx context.Context, session *broker.Session, s *sighting, 
 	s.output += string(text)
 	if code != 0 {
 		return "", fmt.Errorf("%w: %s %s in %s ended with code %d: %s", errChild,
-			filepath.Base(command[0]), command[len(command)-1], s.directory, code, strings.TrimSpace(string(text)))
+			filepath.Base(command[0]), command[1], s.directory, code, strings.TrimSpace(string(text)))
 	}
 	return string(text), nil
 }
