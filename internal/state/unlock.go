@@ -17,9 +17,8 @@ const (
 	ScopeSession Scope = "session"
 	// ScopeUser: every process of this user, for there is no login session
 	// with a keyring of its own (a container, a service, su). A program that
-	// knows how can read it, whatever its session keyring is, unless it runs
-	// in a user namespace of its own (isolation hidden or locked) or after
-	// DenyKeyrings.
+	// knows how can read it, whatever its session keyring and its user
+	// namespace are, unless DenyKeyrings came before it.
 	ScopeUser Scope = "user"
 )
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ func keyringChild(role string) string {
 		return "held for " + string(scope)
 	}
 	again := func(role string) string { return spawn(role, path) }
+	inNamespace := func(role string) string { return spawnIn(role, path, unix.CLONE_NEWUSER) }
 	switch role {
 	case "read":
 		return read()
@@ -105,6 +107,13 @@ func keyringChild(role string) string {
 			done <- again("thief-plain")
 		}()
 		return out + "; agent " + <-done + "; self " + read()
+	case "session-and-namespace":
+		join()
+		return hold() + "; agent " + inNamespace("thief-fresh") + "; self " + read()
+	case "user-and-namespace":
+		out := hold() + "; agent " + inNamespace("thief-fresh") + "; denied " + inNamespace("thief-denied")
+		_ = state.DropIdentity(path)
+		return out
 	case "end":
 		join()
 		out := hold() + "; "
@@ -160,10 +169,21 @@ func thief(path string) string {
 	return "got nothing"
 }
 
-func spawn(role, path string) string {
+func spawn(role, path string) string { return spawnIn(role, path, 0) }
+
+func spawnIn(role, path string, namespaces uintptr) string {
 	c := exec.CommandContext(context.Background(), "/proc/self/exe")
+	if namespaces != 0 {
+		same := func(id int) []syscall.SysProcIDMap {
+			return []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+		}
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, UidMappings: same(os.Getuid()), GidMappings: same(os.Getgid())}
+	}
 	c.Env = append(os.Environ(), keyringRole+"="+role, "KB_TEST_KEYRING_PATH="+path)
 	out, err := c.CombinedOutput()
+	if namespaces != 0 && errors.Is(err, os.ErrPermission) {
+		return "skip: no user namespaces: " + err.Error()
+	}
 	if err != nil {
 		return fmt.Sprintf("failed: %v: %s", err, out)
 	}
@@ -192,14 +212,33 @@ func TestHeldIdentityIsOutOfReachOfAFreshSession(t *testing.T) {
 // does not keep an agent from that, which is the control for the thief, and
 // what ScopeUser says; a filter does.
 func TestUserKeyringNeedsTheFilter(t *testing.T) {
+	needNoSession(t)
+	const want = "held for user; own child read canary; agent stole canary; denied got nothing / exec: got nothing; dropped no: identity is locked"
+	if got := run(t, "no-session"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A user namespace changes nothing in either: the session's keyring is as far
+// away, and the user's as near.
+func TestUserNamespaceIsNoProtection(t *testing.T) {
+	const want = "held for session; agent got nothing; self read canary"
+	if got := run(t, "session-and-namespace"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	needNoSession(t)
+	const wantUser = "held for user; agent stole canary; denied got nothing / exec: got nothing"
+	if got := run(t, "user-and-namespace"); got != wantUser {
+		t.Errorf("got  %s\nwant %s", got, wantUser)
+	}
+}
+
+func needNoSession(t *testing.T) {
+	t.Helper()
 	s, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
 	us, err2 := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_SESSION_KEYRING, false)
 	if err != nil || err2 != nil || s != us {
 		t.Skip("this login has a session keyring of its own, or the kernel refuses keyctl")
-	}
-	const want = "held for user; own child read canary; agent stole canary; denied got nothing / exec: got nothing; dropped no: identity is locked"
-	if got := run(t, "no-session"); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
