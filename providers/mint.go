@@ -6,10 +6,25 @@ import (
 	"strings"
 )
 
+// LenientPath is the reading of a normalised path by a server that takes "%2F"
+// for a slash and drops what follows a ";" in a segment. A rule that denies is
+// held against both readings.
+func LenientPath(path string) string {
+	if !strings.Contains(path, "%2F") && !strings.Contains(path, "%3B") && strings.IndexByte(path, ';') < 0 {
+		return path
+	}
+	segments := strings.Split(strings.NewReplacer("%2F", "/", "%3B", ";").Replace(path), "/")
+	for i, segment := range segments {
+		segments[i], _, _ = strings.Cut(segment, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
 // MintFor returns the rule that says a request returns a credential. Case, a
-// trailing slash, a ".json" suffix and "%2F" for a slash do not hide a path, as
-// they do not from some servers.
+// trailing slash, a ".json" suffix, "%2F" for a slash and parameters behind ";"
+// do not hide a path, as they do not from some servers.
 func (p *Provider) MintFor(host string, port uint16, method, path string) (m *Mint, ok bool) {
+	lenient := LenientPath(path)
 	for i := range p.Mints {
 		m := &p.Mints[i]
 		if m.path == nil { // made by hand, not by Parse
@@ -26,7 +41,7 @@ func (p *Provider) MintFor(host string, port uint16, method, path string) (m *Mi
 			if !h.match(host, port) {
 				continue
 			}
-			if m.path.matchFold(path) || strings.Contains(path, "%2F") && m.path.matchFold(strings.ReplaceAll(path, "%2F", "/")) {
+			if m.path.matchFold(path) || m.path.matchFold(lenient) {
 				return m, true
 			}
 		}

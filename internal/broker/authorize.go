@@ -119,8 +119,17 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 		event.Reason = "the login's method has no rule for the path"
 		return proxy.Injection{Pool: choice.profile}, nil
 	}
+	// A repository of another profile that a lenient server would find in the
+	// path is not left to chance.
+	if lenient := lenientRepository(credential.Inject, path); lenient != "" && lenient != repository {
+		if owner, _, err := snap.repositoryOwner(lenient); err != nil || owner != "" && owner != choice.profile {
+			return none, refusePath()
+		}
+	}
 	event.Action = actionInject
-	return c.injections[credential], nil
+	injection := c.injections[credential]
+	injection.Path = path // the bytes that were judged
+	return injection, nil
 }
 
 // outcome returns the function that writes the second line of a request.

@@ -97,8 +97,8 @@ func (b *Broker) query(ctx context.Context, spec DecideSpec) (profile.Query, err
 		}
 	}
 	env := profile.Env{Home: b.paths.Home, Environ: spec.Environ}
-	env.Git, _ = exec.LookPath("git") // without git, profile reads what it can and says so
-	env.SSH, _ = exec.LookPath("ssh")
+	env.Git = program("git") // without git, profile reads what it can and says so
+	env.SSH = program("ssh")
 	workspace, err := profile.ReadWorkspace(ctx, dir, env)
 	if err != nil {
 		return profile.Query{}, err
@@ -115,6 +115,19 @@ func (b *Broker) query(ctx context.Context, spec DecideSpec) (profile.Query, err
 		query.Agent = filepath.Base(spec.Command)
 	}
 	return query, nil
+}
+
+// program finds a program in the absolute entries of PATH, "" if there is none:
+// a relative entry would let a repository choose it.
+func program(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if filepath.IsAbs(dir) {
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
 func (b *Broker) decide(ctx context.Context, spec DecideSpec, query profile.Query) (*Decision, error) {
@@ -140,6 +153,10 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 	if err != nil {
 		return err
 	}
+	displaced := b.displacedPins(d)
+	if len(displaced) > 0 && (!known || old.Profile == d.Match.Profile) {
+		old, known = displaced[0], true
+	}
 	remotes := remoteNames(d.Workspace)
 	pin := state.Pin{CommonDir: key, Remotes: remotes, Profile: d.Match.Profile, Time: b.now()}
 	if d.Match.Rule != nil {
@@ -159,7 +176,7 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 	if spec.ReportOnly {
 		return nil
 	}
-	change := PinChange{Directory: key, Old: old.Profile, New: d.Match.Profile, OldRemotes: old.Remotes, NewRemotes: remotes}
+	change := PinChange{Directory: old.CommonDir, Old: old.Profile, New: d.Match.Profile, OldRemotes: old.Remotes, NewRemotes: remotes}
 	switch d.pin {
 	case "none":
 		d.Notes = append(d.Notes, fmt.Sprintf("profile %s is now pinned to %s (%s)", d.Match.Profile, key, d.Match.Reason))
@@ -176,9 +193,37 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 				return ErrDeclined
 			}
 		}
-		d.Notes = append(d.Notes, fmt.Sprintf("pin of %s changed: %s → %s", key, change.Old, change.New))
+		d.Notes = append(d.Notes, fmt.Sprintf("pin of %s changed: %s → %s", change.Directory, change.Old, change.New))
+	}
+	for _, p := range displaced {
+		p.Profile, p.Rule, p.Time = pin.Profile, pin.Rule, pin.Time
+		if err := b.store.PutPin(p); err != nil {
+			return err
+		}
 	}
 	return b.store.PutPin(pin)
+}
+
+// displacedPins are pins of this place with another profile under another key:
+// an agent can replace .git by a file or link that names another repository,
+// take it away, or make a repository where there was none.
+func (b *Broker) displacedPins(d *Decision) []state.Pin {
+	var pins []state.Pin
+	for dir := d.Workspace.Dir; ; dir = filepath.Dir(dir) {
+		keys := []string{filepath.Join(dir, ".git")}
+		if d.Workspace.Root != "" {
+			keys = append(keys, dir) // pinned before there was a repository
+		}
+		for _, key := range keys {
+			// An error is a path too long for a pin: it has none.
+			if p, known, err := b.store.Pin(key); err == nil && known && p.Profile != d.Match.Profile && key != pinKey(d.Workspace) {
+				pins = append(pins, p)
+			}
+		}
+		if dir == d.Workspace.Root || dir == filepath.Dir(dir) {
+			return pins
+		}
+	}
 }
 
 // pinKey is what a pin is remembered by: the repository's real common

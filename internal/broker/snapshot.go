@@ -202,6 +202,17 @@ func providerOf(found []*credentials, host string, port uint16, path string) (pr
 	return "", "", false
 }
 
+// lenientRepository is the repository that a server would find in a path which
+// takes "%2F" for a slash, drops a segment's parameters, or does not see case.
+func lenientRepository(rule *providers.Inject, path string) string {
+	path = providers.LenientPath(path)
+	repository, ok := rule.Remote(path)
+	if !ok {
+		repository, _ = rule.Remote(strings.ToLower(path))
+	}
+	return repository
+}
+
 // pick returns a profile's login at a provider for a host: the one named, else
 // the default one. Where the default serves another host (a self-hosted
 // provider), the only other login that serves this one is meant.
