@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -177,16 +176,4 @@ func confirmPin(ctx context.Context, change broker.PinChange) (bool, error) {
 	defer tty.Close()
 	tty.Printf("%s\n", cleanLines(change.String()))
 	return tty.Confirm(ctx, "Use profile "+change.New+" here from now on?")
-}
-
-// shellWords quotes a command line for showing.
-func shellWords(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		quoted[i] = w
-	}
-	return strings.Join(quoted, " ")
 }

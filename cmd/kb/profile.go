@@ -206,8 +206,11 @@ func newProfileShow(a *app) *cobra.Command {
 			t := newTable(a.out)
 			t.row("profile", d.Name)
 			for _, field := range []struct{ name, value string }{
-				{"git name", d.GitName}, {"git email", d.GitEmail}, {"signing key", d.SigningKey},
-				{"also", strings.Join(d.Also, " ")}, {"egress", d.Egress},
+				{"git name", d.GitName},
+				{"git email", d.GitEmail},
+				{"signing key", d.SigningKey},
+				{"also", strings.Join(d.Also, " ")},
+				{"egress", d.Egress},
 			} {
 				if field.value != "" {
 					t.row(field.name, field.value)

@@ -54,8 +54,10 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 		return err
 	}
 	if o.json {
-		out := whichJSON{Reason: d.Match.Reason, Pin: d.PinState(), Directory: d.Workspace.Dir,
-			Matched: []string{}, Remotes: []string{}, Providers: []string{}}
+		out := whichJSON{
+			Reason: d.Match.Reason, Pin: d.PinState(), Directory: d.Workspace.Dir,
+			Matched: []string{}, Remotes: []string{}, Providers: []string{},
+		}
 		if err == nil {
 			out.Profile = &d.Match.Profile
 			out.Providers = append(out.Providers, b.ProvidersOf(d.Match.Profile)...)

@@ -7,11 +7,9 @@ import (
 	"kb/proxy"
 )
 
-// claim is one sign of which profile, and perhaps which of its logins, a
-// request is meant for.
+// claim is one sign of which profile a request is meant for.
 type claim struct {
 	profile string
-	as      string // login made with --as; empty says nothing
 	why     string
 }
 

@@ -39,6 +39,9 @@ func (s *Session) gitEnvironment(e *environment) {
 	add("credential.useHttpPath", "true")
 	add("http.proxy", e.get("HTTPS_PROXY")) // a user's own http.proxy would beat the variable
 	add("http.proxyAuthMethod", "basic")    // else git sends the proxy's password only after a 407
+	// Debian 12's git (libcurl-gnutls 7.88) now and then hangs for good in a
+	// chunked push over HTTP/2, whoever serves it (curl#11342, curl#14892).
+	add("http.version", "HTTP/1.1")
 	for _, r := range s.rewrites() {
 		add("url."+r.to+".insteadOf", r.from)
 		// A user's own pushInsteadOf would still send the push to ssh.

@@ -102,7 +102,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.Catalog(), b.random); err != nil {
 		return nil, err
 	}
-	if err := s.open(spec, snap); err != nil {
+	if err := s.open(ctx, spec, snap); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (s *Session) random(r io.Reader) error {
 }
 
 // open makes what must be closed again.
-func (s *Session) open(spec SessionSpec, snap *snapshot) error {
+func (s *Session) open(ctx context.Context, spec SessionSpec, snap *snapshot) error {
 	b := s.broker
 	var err error
 	s.log, err = audit.Create(b.paths.Audit(), s.ID, b.auditKey, audit.Options{
@@ -169,7 +169,8 @@ func (s *Session) open(spec SessionSpec, snap *snapshot) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the session: %w", err)
 	}

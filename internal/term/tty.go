@@ -37,7 +37,7 @@ func OpenTTY() (*TTY, error) {
 func (t *TTY) Close() error { return t.f.Close() }
 
 // Printf writes to the terminal; it cleans nothing.
-func (t *TTY) Printf(format string, args ...any) { fmt.Fprintf(t.f, format, args...) }
+func (t *TTY) Printf(format string, args ...any) { _, _ = fmt.Fprintf(t.f, format, args...) }
 
 // AskSecret reads one line without echo and erases the question.
 func (t *TTY) AskSecret(ctx context.Context, question string) (secret.Value, error) {
