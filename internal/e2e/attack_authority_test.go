@@ -209,7 +209,7 @@ func (a *arena) h2Open(host string) (net.Conn, *http2.Framer, answer) {
 	if err := fr.WriteSettings(); err != nil {
 		a.t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(attackPatience))
 	return c, fr, got
 }
 

@@ -171,7 +171,7 @@ func (a *arena) start(env []string, dir string, flags ...string) *attackedChild 
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() { s.stop() })
-	testkit.Eventually(a.t, tenSeconds, "the session's child to start", func() bool {
+	testkit.Eventually(a.t, attackPatience, "the session's child to start", func() bool {
 		_, err := os.Stat(file)
 		return err == nil
 	})
@@ -226,9 +226,9 @@ func statusOf(b []byte) int {
 	return n
 }
 
-// patience bounds the reading of one answer; nothing in an attack is waited
+// attackPatience bounds the reading of one answer; nothing in an attack is waited
 // for this long unless the proxy hangs.
-const patience = 8 * time.Second
+const attackPatience = 8 * time.Second
 
 func (a *arena) dial() net.Conn {
 	a.t.Helper()
@@ -236,7 +236,7 @@ func (a *arena) dial() net.Conn {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(attackPatience))
 	return c
 }
 
@@ -347,7 +347,7 @@ func (a *arena) attack(name string, target listener, run func(t *testing.T) answ
 			t.Fatalf("control: %v", err)
 		}
 		tripped := false
-		for deadline := time.Now().Add(tenSeconds); !tripped && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(attackPatience); !tripped && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			tripped = len(a.search(answer{})) > 0
 		}
 		if !tripped {
@@ -427,7 +427,7 @@ func (l at) plant(canaries ...string) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(attackPatience))
 	host := l.origin.Name + ".planted" // so that one's own host counts as another
 	if !l.plain {
 		secure := tls.Client(c, &tls.Config{ServerName: l.origin.Name, InsecureSkipVerify: true})
@@ -484,7 +484,7 @@ func (a *arena) sink(name, addr string) (*sink, error) {
 			s.mu.Unlock()
 			wg.Go(func() {
 				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(patience))
+				_ = c.SetDeadline(time.Now().Add(attackPatience))
 				buf := make([]byte, 4096)
 				for {
 					n, err := c.Read(buf)
@@ -542,3 +542,5 @@ func atoi(s string) int {
 	}
 	return n
 }
+
+func tlsTo(host string) *tls.Config { return &tls.Config{ServerName: host} }
