@@ -146,25 +146,33 @@ func thief(path string) string {
 	}
 	// By number, from what the kernel lists, by linking each thing listed.
 	var ids []int
+	held := map[int]bool{} // no others may be changed: they are the user's
 	if b, err := os.ReadFile("/proc/keys"); err == nil {
 		for line := range strings.Lines(string(b)) {
 			var id int
 			if _, err := fmt.Sscanf(line, "%x", &id); err == nil {
 				ids = append(ids, id)
+				held[id] = strings.Contains(line, "kb:")
 			}
 		}
 	}
 	ids = append(ids, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_USER_SESSION_KEYRING)
+	buf := make([]byte, 4096)
 	for _, id := range ids {
+		// A link replaces an earlier one to a key of the same name, so each is
+		// tried out before the next is made.
 		_, _ = unix.KeyctlInt(unix.KEYCTL_LINK, id, unix.KEY_SPEC_SESSION_KEYRING, 0, 0)
-		_ = unix.KeyctlSetperm(id, 0x3f3f0000)
-		buf := make([]byte, 4096)
-		if n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, buf, 0); err == nil && strings.Contains(string(buf[:min(n, 4096)]), "canary") {
-			return "stole by number"
+		if held[id] {
+			_ = unix.KeyctlSetperm(id, 0x3f3f0000)
 		}
-	}
-	if v, err := state.HeldIdentity(path); err == nil {
-		return "stole " + v.Reveal()
+		if v, err := state.HeldIdentity(path); err == nil {
+			return "stole " + v.Reveal()
+		}
+		for _, id := range ids {
+			if n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, buf, 0); err == nil && strings.Contains(string(buf[:min(n, len(buf))]), "canary") {
+				return "stole canary" // by its number
+			}
+		}
 	}
 	return "got nothing"
 }
