@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"kb/internal/secretref"
 )
 
 // proxyVariables name the session's proxy to every client known; both cases,
@@ -80,7 +82,7 @@ func (e *environment) list() []string {
 
 // sessionFiles are the paths of what the child may see of its session.
 type sessionFiles struct {
-	dir, bundle, ca, preload, gh string
+	dir, bundle, ca, preload, php, gh string
 }
 
 // childEnvironment is the whole environment of the session's child, and the
@@ -97,6 +99,14 @@ func (s *Session) childEnvironment(parent []string) (env []string, removed []str
 	for _, name := range ambient {
 		if e.drop(name) {
 			removed = append(removed, name)
+		}
+	}
+	// What a reference reads is a secret under a name of the user's choice.
+	for _, l := range s.broker.Contents().Logins {
+		for _, ref := range l.Refs {
+			if name := secretref.Variable(ref); name != "" && e.drop(name) {
+				removed = append(removed, name)
+			}
 		}
 	}
 	sort.Strings(removed)
@@ -120,6 +130,8 @@ func (s *Session) childEnvironment(parent []string) (env []string, removed []str
 		require = old + " " + require
 	}
 	e.set("NODE_OPTIONS", require)
+	// An empty entry stands for PHP's own folder, which stays the first.
+	e.set("PHP_INI_SCAN_DIR", e.get("PHP_INI_SCAN_DIR")+":"+s.files.php)
 	e.set("KB_SESSION", s.ID)
 	e.set("KB_PROFILE", s.own)
 	for _, p := range s.placeholders.forEnvironment(s.own) {

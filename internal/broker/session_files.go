@@ -38,11 +38,17 @@ func systemRoots() ([]byte, error) {
 	return nil, nil
 }
 
+// sessionFile is a file of the session's folder.
+type sessionFile struct {
+	path string
+	data []byte
+}
+
 // writeFiles makes the session's folder: all that its child may see of kb.
 func (s *Session) writeFiles(roots []byte) error {
 	dir := filepath.Join(s.broker.paths.Runtime, "s-"+s.ID)
-	if err := os.MkdirAll(s.broker.paths.Runtime, 0o700); err != nil {
-		return fmt.Errorf("make runtime folder: %w", err)
+	if err := makePrivateDir(s.broker.paths.Runtime); err != nil {
+		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("make session folder: %w", err)
@@ -57,23 +63,22 @@ func (s *Session) writeFiles(roots []byte) error {
 	if len(roots) > 0 && roots[len(roots)-1] != '\n' {
 		roots = append(roots, '\n')
 	}
-	files := []struct {
-		path string
-		data []byte
-	}{
+	files := []sessionFile{
 		{s.files.bundle, append(roots[:len(roots):len(roots)], ca...)},
 		{s.files.ca, ca},
 		{s.files.preload, clientenv.Preload},
 	}
+	s.files.php = filepath.Join(dir, "php")
+	if err := os.Mkdir(s.files.php, 0o700); err != nil {
+		return fmt.Errorf("make php folder: %w", err)
+	}
+	files = append(files, sessionFile{filepath.Join(s.files.php, "kb.ini"), fmt.Appendf(nil, "curl.cainfo=%q\nopenssl.cafile=%q\n", s.files.bundle, s.files.bundle)})
 	if hosts := s.ghHosts(); hosts != nil {
 		s.files.gh = filepath.Join(dir, "gh")
 		if err := os.Mkdir(s.files.gh, 0o700); err != nil {
 			return fmt.Errorf("make gh folder: %w", err)
 		}
-		files = append(files, struct {
-			path string
-			data []byte
-		}{filepath.Join(s.files.gh, "hosts.yml"), hosts})
+		files = append(files, sessionFile{filepath.Join(s.files.gh, "hosts.yml"), hosts})
 	}
 	for _, f := range files {
 		if err := os.WriteFile(f.path, f.data, 0o600); err != nil {
