@@ -134,7 +134,7 @@ func TestAttackAuthority(t *testing.T) {
 			t.Errorf("the first request got %d", got.status)
 		}
 		_, rest, _ := bytes.Cut([]byte(got.text), []byte("\r\n\r\n"))
-		return answer{statusOf(rest), got.text}
+		return answer{status: statusOf(rest), text: got.text}
 	}, 421)
 	a.attack("h2 :authority other than CONNECT", evil, func(*testing.T) answer {
 		return a.h2(goodHost, [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", evilHost}, {":path", "/echo"}})
@@ -188,7 +188,7 @@ func (a *arena) h2(host string, fields [][2]string) answer {
 	}
 	defer func() { _ = c.Close() }()
 	if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: encodeFields(fields), EndStream: true, EndHeaders: true}); err != nil {
-		return answer{0, err.Error()}
+		return answer{text: err.Error()}
 	}
 	return readH2(fr)
 }

@@ -148,7 +148,7 @@ func (a *arena) environment(t *testing.T, foreign *testkit.CA, steered *testkit.
 			if n := reached(steered); n != 0 {
 				t.Errorf("%d requests arrived", n)
 			}
-			return answer{statusOf([]byte(afterConnect(r.Stdout))), r.All()}
+			return answer{status: statusOf([]byte(afterConnect(r.Stdout))), text: r.All()}
 		}, 502)
 	}
 	proxy, err := a.sink("evil proxy", "127.0.0.1:0")
@@ -169,14 +169,14 @@ func (a *arena) environment(t *testing.T, foreign *testkit.CA, steered *testkit.
 		if proxy.connections() != 0 {
 			t.Error("the session went through a proxy of kb's environment")
 		}
-		return answer{statusOf([]byte(afterConnect(r.Stdout))), r.All()}
+		return answer{status: statusOf([]byte(afterConnect(r.Stdout))), text: r.All()}
 	}, 204)
 	a.attack("SSLKEYLOGFILE", answers{a}, func(t *testing.T) answer {
 		r := a.run(a.home.With("SSLKEYLOGFILE="+keyLog), "", a.kb, "exec", "--", "curl", "-sS", "-i", "https://"+goodHost+"/status?code=204")
 		if b, err := os.ReadFile(keyLog); err == nil {
 			t.Errorf("TLS keys were written: %d bytes", len(b))
 		}
-		return answer{statusOf([]byte(afterConnect(r.Stdout))), r.All()}
+		return answer{status: statusOf([]byte(afterConnect(r.Stdout))), text: r.All()}
 	}, 204)
 	for _, debug := range []string{"GODEBUG=http2debug=2", "GODEBUG=http2debug=2,http2server=0,execerrdot=0,x509ignoreCN=0"} {
 		a.attack(debug, answers{a}, func(t *testing.T) answer {

@@ -211,6 +211,7 @@ func (s *attackedChild) authorization(user string) string {
 type answer struct {
 	status int
 	text   string
+	leaked bool // text says where a canary was found
 }
 
 // statusOf reads the status of an HTTP/1 answer.
@@ -254,7 +255,7 @@ func (a *arena) proxied(raw string) answer {
 func (a *arena) exchange(c net.Conn, raw string) answer {
 	go func() { _, _ = io.WriteString(c, raw) }() // a refusal may come before all is written
 	b, _ := io.ReadAll(io.LimitReader(c, 4<<20))
-	return answer{statusOf(b), string(b)}
+	return answer{status: statusOf(b), text: string(b)}
 }
 
 // connect opens a CONNECT tunnel; conn is nil where it was refused.
@@ -278,7 +279,7 @@ func (a *arena) connect(target, header string) (conn net.Conn, got answer) {
 		}
 		head = append(head, one[0])
 	}
-	got = answer{statusOf(head), string(head)}
+	got = answer{status: statusOf(head), text: string(head)}
 	if got.status == http.StatusOK {
 		return c, got
 	}
@@ -300,7 +301,7 @@ func (a *arena) tunnelTLS(target, header string, config *tls.Config) (*tls.Conn,
 	secure := tls.Client(c, config)
 	if err := secure.Handshake(); err != nil {
 		_ = c.Close()
-		return nil, answer{0, got.text + err.Error()}
+		return nil, answer{text: got.text + err.Error()}
 	}
 	return secure, got
 }
@@ -335,6 +336,9 @@ func (a *arena) attack(name string, target listener, run func(t *testing.T) answ
 		got := run(t)
 		for _, f := range a.search(got) {
 			t.Errorf("LEAK: %s", f)
+		}
+		if got.leaked {
+			t.Errorf("LEAK: %s", got.text)
 		}
 		if len(statuses) > 0 && !contains(statuses, got.status) {
 			t.Errorf("answered %d, want one of %v:\n%.600s", got.status, statuses, got.text)
