@@ -68,6 +68,10 @@ type Broker struct {
 // ErrNoVault says that this device has no vault yet.
 var ErrNoVault = errors.New("find vault: this device has none yet")
 
+// ErrPolicies says that the vault holds policy lines, which a newer kb wrote and
+// this one does not enforce: to go on would allow what they deny.
+var ErrPolicies = errors.New("vault holds policies, which this version of kb does not enforce")
+
 // Open opens the vault with this device's identity, or with the one that
 // KB_IDENTITY_FILE or KB_IDENTITY gives.
 func Open(ctx context.Context, o Options) (*Broker, error) {
@@ -116,6 +120,9 @@ func (b *Broker) reopen(ctx context.Context) error {
 // adopt makes an opened vault the current one.
 func (b *Broker) adopt(file *vaultfile.File) error {
 	contents := file.Contents()
+	if len(contents.Policies) > 0 {
+		return ErrPolicies
+	}
 	own := make([]*providers.Provider, 0, len(contents.Providers))
 	for _, p := range contents.Providers {
 		definition, err := providers.Parse([]byte(p.TOML))

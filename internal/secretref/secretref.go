@@ -77,6 +77,16 @@ func Resolve(ref string, getenv func(string) string) (secret.Value, error) {
 	return v, nil
 }
 
+// Variable returns the environment variable that a reference reads, "" when it
+// reads none.
+func Variable(ref string) string {
+	name, ok := strings.CutPrefix(ref, "env:")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // File returns the file that a reference reads, "" when it reads none. A file
 // may change while a session runs.
 func File(ref string) string {

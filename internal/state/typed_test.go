@@ -208,39 +208,6 @@ func TestVaults(t *testing.T) {
 	}
 }
 
-func TestAuditHeads(t *testing.T) {
-	s := newStore(t)
-	for i, id := range []string{"s2", "s1", "s3"} {
-		if err := s.AddAuditSession(ctx, state.AuditSession{Session: id, Start: noon.Add(time.Duration(i) * time.Minute)}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.PutAuditHead(state.AuditHead{Session: id, Count: uint64(i), Head: [32]byte{byte(i)}, Time: noon}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := state.AuditHead{Session: "s1", Count: 9, Head: [32]byte{9}, Time: noon, Stopped: true}
-	if err := s.PutAuditHead(want); err != nil {
-		t.Fatal(err)
-	}
-	if got, ok, err := s.AuditHead("s1"); !ok || err != nil || got != want {
-		t.Errorf("head is %+v, %v, %v", got, ok, err)
-	}
-	if err := s.PruneAuditSessions(ctx, "s2", "s1"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.AuditSessions(); err != nil || len(got) != 1 || got[0].Session != "s3" {
-		t.Errorf("index is %+v, %v", got, err)
-	}
-	if _, ok, err := s.AuditHead("s1"); ok || err != nil {
-		t.Errorf("a pruned head: %v, %v", ok, err)
-	}
-	for _, id := range []string{"", "a/b", "a b", "../x"} {
-		if err := s.PutAuditHead(state.AuditHead{Session: id}); !errors.Is(err, state.ErrInvalid) {
-			t.Errorf("session %q: %v", id, err)
-		}
-	}
-}
-
 // The whole of it: a vault opened with what this device remembers on disk.
 func TestVaultWithMemoryOnDisk(t *testing.T) {
 	id, err := vaultfile.NewIdentity("laptop", nil)
