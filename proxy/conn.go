@@ -242,13 +242,10 @@ func (c *conn) turnAway() {
 		Message: "The kb session is ending, or has too many connections open."}, false)
 }
 
-// lingerBytes and lingerTime bound what is read from a client that has been
-// answered before it finished sending: closing at once would make its kernel
-// throw the answer away (RFC 9112 §9.6).
-const (
-	lingerBytes = 1 << 20
-	lingerTime  = time.Second
-)
+// lingerTime is how long a client is read from that has been answered before
+// it finished sending: closing at once would make its kernel throw the answer
+// away (RFC 9112 §9.6). A second is many round trips.
+const lingerTime = time.Second
 
 func (c *conn) linger() {
 	if hc, ok := c.nc.(interface{ CloseWrite() error }); !ok || hc.CloseWrite() != nil {
@@ -260,5 +257,5 @@ func (c *conn) linger() {
 		}
 	}
 	_ = c.raw.SetReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.CopyN(io.Discard, c.raw, lingerBytes)
+	_, _ = io.Copy(io.Discard, c.raw)
 }

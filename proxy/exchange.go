@@ -32,6 +32,9 @@ type client interface {
 	finish() error // after end: nothing more comes
 	// stop makes the upload's reads from the client fail.
 	stop()
+	// patience is how long the client may go on sending once it has the whole
+	// answer; 0 leaves that to the scanner.
+	patience() time.Duration
 }
 
 // exchange is one request and its answer. HTTP/1.1 keeps it with the
@@ -157,6 +160,10 @@ func (x *exchange) tell(refused int) {
 
 // unreachable turns an error of dialling into what the client is told.
 func (x *exchange) unreachable(t *tunnel, err error) *Refusal {
+	if x.track.expired.Load() {
+		x.ended = endedTimeout
+		return x.upstreamRefusal()
+	}
 	r, ended, own := dialRefusal(t.host, err)
 	x.ended = ended
 	if own {
@@ -242,6 +249,37 @@ func (x *exchange) uploadFault(err *error) *Refusal {
 		return fault
 	}
 	return nil
+}
+
+// uploaded reports whether the upload has ended well.
+func (x *exchange) uploaded() bool {
+	select {
+	case err := <-x.upload:
+		x.upload <- err
+		return err == nil
+	default:
+		return false
+	}
+}
+
+// awaitUpload returns the upload's end after the whole answer was relayed.
+func (x *exchange) awaitUpload() error {
+	if d := x.cl.patience(); d > 0 {
+		select {
+		case err := <-x.upload:
+			return err
+		default:
+		}
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case err := <-x.upload:
+			return err
+		case <-t.C:
+			x.cl.stop()
+		}
+	}
+	return <-x.upload
 }
 
 // endUpload waits for the upload's goroutine, which must not outlive the
@@ -384,7 +422,9 @@ func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 	// Without a 100 the client may or may not send its body: nobody can know
 	// where its next request begins.
 	unsure := x.out.expect && !continued && uploading
-	x.closing = x.closing || unsure
+	// An upstream that closes before it has the whole body leaves the rest of
+	// it in the way of the client's next request.
+	x.closing = x.closing || unsure || uploading && a.close && !x.uploaded()
 	x.status = a.status
 	if x.cl.head(a, x.closing) != nil {
 		return errClientGone
@@ -402,7 +442,7 @@ func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 		if unsure {
 			x.cl.stop()
 		}
-		if err := <-x.upload; err != nil {
+		if x.awaitUpload() != nil {
 			reuse, x.closing = false, true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -197,6 +198,10 @@ func (st *stream) end(trailers []field) error {
 	}
 	return nil
 }
+
+// patience is short, because the answer ends only with the handler: clients
+// wait for that before they give an upload up.
+func (st *stream) patience() time.Duration { return 20 * time.Millisecond }
 
 func (st *stream) stop() { _ = st.r.Body.Close() }
 

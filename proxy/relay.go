@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // relayBody passes the content and the trailers of an answer to the client.
@@ -112,6 +113,10 @@ func (c *conn) end(trailers []field) error {
 	}
 	return writeLastChunk(c.wr, trailers)
 }
+
+// patience: over HTTP/1.1 the answer is complete, whatever the client still
+// sends; Limits.Linger bounds that.
+func (c *conn) patience() time.Duration { return 0 }
 
 // stop ends the reading of a body that nobody waits for any more. What was
 // written to the client still arrives.

@@ -32,8 +32,8 @@ func (c *conn) serveTunnel(t *tunnel) {
 			c.s.policy.Refused(t.info, nil, r)
 		}
 		c.refuse(r, false)
-		c.linger()
 		end(Outcome{Status: r.status(), Err: ended})
+		c.linger()
 		return
 	}
 	defer func() { _ = far.Close() }()
