@@ -120,7 +120,7 @@ func (r *run) open(ctx context.Context) error {
 		}
 	}
 	var err error
-	if r.home, err = newHome(ctx, filepath.Join(r.dir, "home"), 50, 200); err != nil {
+	if r.home, err = newHome(ctx, filepath.Join(r.dir, "home"), true, 50, 200); err != nil {
 		return err
 	}
 	if err := r.home.clone(ctx, 0, 0); err != nil {

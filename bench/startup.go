@@ -13,7 +13,7 @@ import (
 // startUp measures programs from start to end: kb with a big vault in a big
 // repository.
 func (r *run) startUp(ctx context.Context) error {
-	h, err := newHome(ctx, filepath.Join(r.dir, "big"), r.logins, 200)
+	h, err := newHome(ctx, filepath.Join(r.dir, "big"), false, r.logins, 200)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,11 +18,13 @@ import (
 )
 
 // ownProvider is a definition of the user's own, for newHosts.
-const ownProvider = `name = "service"
+func ownProvider() string {
+	hosts, _ := json.Marshal(allNewHosts()) // as TOML writes a list of strings, too
+	return fmt.Sprintf(`name = "service"
 title = "Service"
 docs = "https://service.acme.example/docs"
 sources = ["https://service.acme.example/docs"]
-hosts = ["*.` + newHosts + `"]
+hosts = %[1]s
 env = { SERVICE_TOKEN = "service_{random36}" }
 
 [[login]]
@@ -33,10 +36,11 @@ label = "Access token"
 secret = true
 
 [[inject]]
-hosts = ["*.` + newHosts + `"]
+hosts = %[1]s
 header = { Authorization = "Bearer {token}" }
 source = "https://service.acme.example/docs"
-`
+`, hosts)
+}
 
 // home is a user's home folder with a vault.
 type home struct {
@@ -46,8 +50,9 @@ type home struct {
 }
 
 // newHome makes a device's identity and a vault of so many logins and rules,
-// in the clear as kb init makes it: an X25519 identity without a passphrase.
-func newHome(ctx context.Context, dir string, logins, rules int) (*home, error) {
+// in the clear as kb init makes it: an X25519 identity without a passphrase. The
+// service of newHosts is among the logins where it is asked for.
+func newHome(ctx context.Context, dir string, withService bool, logins, rules int) (*home, error) {
 	h := &home{dir: dir, repo: filepath.Join(dir, "src", "api")}
 	h.paths = broker.Paths{
 		Home: dir, Config: filepath.Join(dir, ".config", "kb"), State: filepath.Join(dir, ".local", "state", "kb"),
@@ -65,13 +70,15 @@ func newHome(ctx context.Context, dir string, logins, rules int) (*home, error) 
 		return nil, err
 	}
 	err = b.Edit(ctx, func(tx *vaultfile.Tx) error {
-		if err := tx.PutProvider(vaultfile.Provider{Name: "service", TOML: ownProvider}); err != nil {
-			return err
+		if withService {
+			if err := tx.PutProvider(vaultfile.Provider{Name: "service", TOML: ownProvider()}); err != nil {
+				return err
+			}
 		}
 		if err := putRules(tx, rules); err != nil {
 			return err
 		}
-		return putLogins(tx, b.Catalog(), logins)
+		return putLogins(tx, b.Catalog(), withService, logins)
 	})
 	return h, err
 }
@@ -106,17 +113,20 @@ func putRules(tx *vaultfile.Tx, n int) error {
 
 // putLogins gives work a login at every provider that has hosts of its own, and
 // spreads the rest over the customers.
-func putLogins(tx *vaultfile.Tx, catalog *providers.Catalog, n int) error {
+func putLogins(tx *vaultfile.Tx, catalog *providers.Catalog, withService bool, n int) error {
 	all, err := catalog.All()
 	if err != nil {
 		return err
 	}
-	service, err := providers.Parse([]byte(ownProvider))
-	if err != nil {
-		return err
+	if withService {
+		service, err := providers.Parse([]byte(ownProvider()))
+		if err != nil {
+			return err
+		}
+		all = append(all, service)
 	}
 	var usable []*providers.Provider
-	for _, p := range append(all, service) {
+	for _, p := range all {
 		if !p.NeedsBase() && len(p.Login.Methods()) > 0 {
 			usable = append(usable, p)
 		}

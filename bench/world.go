@@ -35,7 +35,7 @@ const (
 	farAddr  = "203.0.113.20"
 
 	// hostCount is how many hosts of newHosts have a name; each is asked once.
-	hostCount = 200
+	hostCount = 60
 
 	// farTrip is the round trip to farHost.
 	farTrip = 20 * time.Millisecond
