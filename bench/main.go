@@ -76,12 +76,13 @@ const exitSetup = 97
 
 func main() {
 	isShort := flag.Bool("short", false, "fewer and shorter rounds, for CI")
+	only := flag.String("only", "", "steps to measure, by name and separated by commas, such as \"keep-alive,bodies\"; default: all")
 	kb := flag.String("kb", "", "kb to measure; default: the release binary, built from ..")
 	as := flag.String("role", "", "what this process is; set by the benchmark itself")
 	dir := flag.String("dir", "", "folder of the run; set by the benchmark itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := play(ctx, *as, *dir, *kb, *isShort)
+	err := play(ctx, *as, *dir, options{*kb, *only, *isShort})
 	stop()
 	switch {
 	case err == nil:
@@ -96,12 +97,30 @@ func main() {
 	}
 }
 
-func play(ctx context.Context, as, dir, kb string, isShort bool) error {
-	args := []string{"-kb", kb}
-	sc := full
-	if isShort {
-		args, sc = append(args, "-short"), short
+// options are what the user says.
+type options struct {
+	kb    string // path of the program; "" builds it
+	only  string // names of steps; "" means all
+	short bool
+}
+
+// args are the flags by which the next stage is told.
+func (o options) args() []string {
+	args := []string{"-kb", o.kb, "-only", o.only}
+	if o.short {
+		args = append(args, "-short")
 	}
+	return args
+}
+
+func (o options) scale() scale {
+	if o.short {
+		return short
+	}
+	return full
+}
+
+func play(ctx context.Context, as, dir string, o options) error {
 	switch as {
 	case roleUpstream, roleTunnel, roleReverse, roleGoproxy:
 		go func() {
@@ -111,9 +130,9 @@ func play(ctx context.Context, as, dir, kb string, isShort bool) error {
 	}
 	switch as {
 	case roleSetup:
-		return setUp(dir, args)
+		return setUp(dir, o.args())
 	case roleDriver:
-		t, err := everything(ctx, dir, kb, sc)
+		t, err := everything(ctx, dir, o)
 		if err == nil {
 			t.write(os.Stdout)
 		}
@@ -130,34 +149,30 @@ func play(ctx context.Context, as, dir, kb string, isShort bool) error {
 		greet(greeting{Proxy: os.Getenv("HTTPS_PROXY"), Bundle: os.Getenv("SSL_CERT_FILE")})
 		return hold()
 	}
-	return begin(ctx, kb, isShort)
+	return begin(ctx, o)
 }
 
 // begin makes the run's folder and program, and enters the namespaces.
-func begin(ctx context.Context, kb string, isShort bool) error {
+func begin(ctx context.Context, o options) error {
 	// Not below a long TMPDIR: kb's session folder holds sockets (108 bytes, unix(7)).
 	dir, err := os.MkdirTemp("", "kbb")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if kb == "" {
-		kb = filepath.Join(dir, "kb")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", kb, "./cmd/kb")
+	if o.kb == "" {
+		o.kb = filepath.Join(dir, "kb")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", o.kb, "./cmd/kb")
 		build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build kb: %w\n%s", err, out)
 		}
 	}
-	if kb, err = filepath.Abs(kb); err != nil {
+	if o.kb, err = filepath.Abs(o.kb); err != nil {
 		return err
 	}
 	if err := writeWorld(dir); err != nil {
 		return err
 	}
-	args := []string{"-kb", kb}
-	if isShort {
-		args = append(args, "-short")
-	}
-	return enter(ctx, dir, args)
+	return enter(ctx, dir, o.args())
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,12 +51,11 @@ type run struct {
 	table    table
 
 	idle int64 // kb's resident memory before the first request
-	h1   series
 }
 
 // everything measures the table.
-func everything(ctx context.Context, dir, kb string, sc scale) (*table, error) {
-	r := &run{scale: sc, dir: dir, kb: kb, subjects: map[string]*subject{}}
+func everything(ctx context.Context, dir string, o options) (*table, error) {
+	r := &run{scale: o.scale(), dir: dir, kb: o.kb, subjects: map[string]*subject{}}
 	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -70,6 +71,9 @@ func everything(ctx context.Context, dir, kb string, sc scale) (*table, error) {
 		{"bodies", r.bodies}, {"1 GiB", r.hugeBodies}, {"events", r.events64}, {"HTTP/2", r.http2}, {"WebSocket", r.webSocket},
 		{"memory", r.memory},
 	} {
+		if !o.wants(step.name) {
+			continue
+		}
 		if err := step.f(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.name, err)
 		}
@@ -81,14 +85,21 @@ func everything(ctx context.Context, dir, kb string, sc scale) (*table, error) {
 	if err := r.checkAudit(); err != nil {
 		return nil, err
 	}
-	if err := r.startUp(ctx); err != nil {
-		return nil, fmt.Errorf("start-up: %w", err)
+	if o.wants("start-up") {
+		if err := r.startUp(ctx); err != nil {
+			return nil, fmt.Errorf("start-up: %w", err)
+		}
+		progress("start-up: done after %.0f s", time.Since(began).Seconds())
 	}
-	progress("start-up: done after %.0f s", time.Since(began).Seconds())
 	after, _ := os.ReadFile("/proc/loadavg")
 	r.table.load = [2]string{string(load), string(after)}
 	r.table.took = time.Since(began)
 	return &r.table, nil
+}
+
+// wants reports whether a step is to be measured.
+func (o options) wants(step string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, ","), step)
 }
 
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
