@@ -83,7 +83,7 @@ func (a *answer) parse(head []byte, method string, maxFields int) error {
 		}
 		a.fields = append(a.fields, f)
 	}
-	if te != "" && sized {
+	if te != "" && (sized || version == "HTTP/1.0") {
 		return errAnswer
 	}
 	a.drop(connection, version == "HTTP/1.0")

@@ -113,6 +113,17 @@ func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.cancel()
 	defer func() { _ = c.raw.Close() }()
+	defer func() {
+		// One request's bug must not end the session for all others. The policy
+		// hears of it, the client sees a broken connection.
+		if recover() != nil {
+			info := ConnectInfo{User: c.user}
+			if c.tun != nil {
+				info = c.tun.info
+			}
+			c.x.failed(info)
+		}
+	}()
 	c.wr = bufio.NewWriterSize(c.nc, bufSize)
 	for c.one() {
 	}

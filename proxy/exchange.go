@@ -19,6 +19,7 @@ const (
 	endedClient    = "client gone"    // the client broke off
 	endedMalformed = "malformed body" // the client's body broke its framing
 	endedTimeout   = "idle limit"     // no byte in either direction for too long
+	endedInternal  = "internal error" // kb failed
 )
 
 // client is the side that gets the answer: HTTP/1.1 or one stream of HTTP/2.
@@ -87,7 +88,7 @@ func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 	x.out.length = x.length
 	x.track.expired.Store(false)
 	x.track.enter(phaseExchange)
-	key := poolKey{target: t.target, pool: x.inj.Pool, plain: x.info.Scheme != "https"}
+	key := poolKey{target: t.target, pool: x.inj.Pool, reach: t.reach, plain: x.info.Scheme != "https"}
 	if !key.plain && x.s.h2.wanted(t.target, x.info.Proto) {
 		done, r := x.overH2(ctx, key, t)
 		if done {
@@ -95,7 +96,7 @@ func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 		}
 	}
 	for attempt := 0; ; attempt++ {
-		u, err := x.s.upstreamFor(ctx, key, t.reach, attempt > 0)
+		u, err := x.s.upstreamFor(ctx, key, attempt > 0)
 		if err != nil {
 			if onlyH2(err) && !key.plain {
 				x.s.h2.learn(t.target, speaksOnlyHTTP2)
@@ -156,6 +157,14 @@ func (x *exchange) tell(refused int) {
 	done := x.inj.Done
 	x.inj = nil
 	done(Outcome{Status: x.status, Sent: x.sent.Load(), Received: x.got, Elapsed: x.s.now().Sub(x.started), Err: x.ended})
+}
+
+// failed reports a bug of kb's own.
+func (x *exchange) failed(info ConnectInfo) {
+	r := &Refusal{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "kb failed on the request; this is a bug in kb."}
+	x.s.policy.Refused(info, &x.info, r)
+	x.ended = endedInternal
+	x.tell(r.status())
 }
 
 // unreachable turns an error of dialling into what the client is told.
@@ -377,12 +386,19 @@ func (x *exchange) upTrailers() []field {
 	return kept
 }
 
+// interimMax bounds the 1xx answers before the final one. Servers send two or
+// three.
+const interimMax = 32
+
 // receive relays the answer. After an error with x.status still 0, kb may
 // answer.
 func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 	a := &x.ans
 	continued := false
-	for {
+	for interim := 0; ; interim++ {
+		if interim > interimMax {
+			return errAnswer
+		}
 		head, err := u.rd.head(x.s.limits.HeadBytes, false, nil)
 		if err != nil {
 			return err

@@ -22,6 +22,7 @@ func (c *conn) serveH2(secure *tls.Conn) {
 	srv := &http2.Server{
 		MaxConcurrentStreams: uint32(c.s.limits.Streams),
 		IdleTimeout:          c.s.limits.KeepAlive,
+		MaxReadFrameSize:     64 << 10, // bytes; x/net's 1 MiB would be held for each connection
 	}
 	srv.ServeConn(secure, &http2.ServeConnOpts{
 		Context: c.ctx,
@@ -78,6 +79,14 @@ func (c *conn) serveStream(w http.ResponseWriter, r *http.Request) {
 	})
 	defer unhook()
 
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				st.x.failed(c.tun.info)
+			}
+			panic(http.ErrAbortHandler)
+		}
+	}()
 	fields := fieldsOf(r.Header, 0)
 	st.x.begin(c.tun.info, "https", "HTTP/2.0", r.Method, r.RequestURI, fields, nil)
 	if refusal := c.judgeStream(r, fields); refusal != nil {

@@ -51,7 +51,7 @@ const (
 // into the other pool.
 var errOnlyHTTP1 = errors.New("the upstream speaks HTTP/1.1")
 
-func (p *h2Pool) transport(key poolKey, r reach) *http2.Transport {
+func (p *h2Pool) transport(key poolKey) *http2.Transport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t := p.transports[key]; t != nil {
@@ -66,7 +66,7 @@ func (p *h2Pool) transport(key poolKey, r reach) *http2.Transport {
 		ReadIdleTimeout: 30 * time.Second,
 		PingTimeout:     15 * time.Second,
 		DialTLSContext: func(ctx context.Context, _, _ string, _ *tls.Config) (net.Conn, error) {
-			raw, err := p.s.dial(ctx, key.target, r)
+			raw, err := p.s.dial(ctx, key.target, key.reach)
 			if err != nil {
 				return nil, err
 			}

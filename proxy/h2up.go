@@ -17,7 +17,7 @@ import (
 func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (done bool, r *Refusal) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	transport := x.s.h2.transport(key, t.reach)
+	transport := x.s.h2.transport(key)
 	up := &uploadReader{x: x}
 	defer up.shut()
 	req := x.h2Request(ctx, up)
@@ -91,6 +91,9 @@ func (x *exchange) h2Request(ctx context.Context, up *uploadReader) *http.Reques
 		Proto:  "HTTP/2.0", ProtoMajor: 2,
 	}
 	for _, f := range x.out.fields {
+		if f.name == "Trailer" {
+			continue // made anew from what is announced
+		}
 		req.Header[f.name] = append(req.Header[f.name], f.value)
 	}
 	if _, ok := req.Header["User-Agent"]; !ok {

@@ -11,7 +11,9 @@ import (
 // secret is touched, and once per request inside an intercepted tunnel or in
 // absolute form.
 type Policy interface {
-	// Route must not block on the network.
+	// Route must not block on the network. It is also asked before Authorize
+	// for each absolute-form request, of whose answer only Deny, its Refusal
+	// and Private are read.
 	Route(ctx context.Context, c ConnectInfo) Route
 	// Authorize may refresh a token or wait for a human; it honours ctx. A
 	// *Refusal is answered to the client as it stands; any other error becomes
@@ -19,7 +21,10 @@ type Policy interface {
 	// the audit log: the first upstream byte follows.
 	Authorize(ctx context.Context, r *RequestInfo) (*Injection, error)
 	// Refused is told of every request and CONNECT that the proxy refused by
-	// itself (malformed, wrong authority, blocked address), for the audit.
+	// itself (malformed, wrong authority, blocked address), and of clients that
+	// broke off the TLS handshake, for the audit. r is nil where no request was
+	// understood. If Authorize had let the request pass (its address turned out
+	// to be blocked, its body to be malformed), Done is told too.
 	Refused(c ConnectInfo, r *RequestInfo, why *Refusal)
 }
 
@@ -92,5 +97,8 @@ type Outcome struct {
 	Sent     int64 // body bytes to the upstream
 	Received int64 // body bytes from the upstream
 	Elapsed  time.Duration
-	Err      string // closed set of words: "", "upstream reset", "client gone", "dial", "tls", ...
+	// Err is "" for a whole answer, else one of: "refused" (kb answered),
+	// "dial", "tls", "upstream reset", "client gone", "malformed body", "idle
+	// limit", "internal error".
+	Err string
 }

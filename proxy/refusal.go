@@ -32,6 +32,7 @@ const (
 	CodeUpstream     = "upstream_failed"        // 502: the connection ended before an answer, or the answer is not HTTP
 	CodeTimeout      = "upstream_timeout"       // 504: nothing came within the idle limit
 	CodeClientTLS    = "client_tls"             // no answer: the client broke off the handshake, often because it pins certificates
+	CodeInternal     = "internal_error"         // no answer, or 500: a bug in kb
 	CodeShuttingDown = "session_ending"         // 503: the session is ending, or too many connections are open
 )
 

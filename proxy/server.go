@@ -211,17 +211,28 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+const (
+	drainEvery = 10 * time.Millisecond
+	drainGrace = 10 // times that an HTTP/2 connection has to be found idle
+)
+
 // drain cuts connections as they fall idle, and all when ctx ends.
 func (s *Server) drain(ctx context.Context) error {
 	// A connection falls idle without telling anyone, so look again.
-	again := time.NewTicker(10 * time.Millisecond)
+	again := time.NewTicker(drainEvery)
 	defer again.Stop()
+	idle := make(map[*conn]int)
 	for {
 		s.mu.Lock()
 		list := s.snapshot()
 		s.mu.Unlock()
 		for _, c := range list {
-			if c.waiting() {
+			if !c.waiting() {
+				delete(idle, c)
+				continue
+			}
+			// x/net writes the end of a stream after its handler has returned.
+			if idle[c]++; idle[c] > drainGrace || !c.track.in(phaseH2) {
 				c.cut()
 			}
 		}

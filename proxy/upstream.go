@@ -54,6 +54,7 @@ func (u *upstreamConn) close() { _ = u.raw.Close() }
 type poolKey struct {
 	target
 	pool  string
+	reach reach // what the address was checked against
 	plain bool
 	fresh bool
 }
@@ -79,7 +80,7 @@ func (p *pool) get(key poolKey) *upstreamConn {
 	for {
 		u := p.pop(key)
 		if u == nil && !key.plain && !key.fresh {
-			fresh := poolKey{target: key.target, fresh: true}
+			fresh := poolKey{target: key.target, reach: key.reach, fresh: true}
 			if u = p.pop(fresh); u != nil {
 				u.key = key
 			}
@@ -216,7 +217,7 @@ func (p *pool) awaitAhead(ctx context.Context, t target) bool {
 
 // upstreamFor returns a connection for one exchange: an unused one, else a
 // new one. fresh asks for a new one.
-func (s *Server) upstreamFor(ctx context.Context, key poolKey, r reach, fresh bool) (*upstreamConn, error) {
+func (s *Server) upstreamFor(ctx context.Context, key poolKey, fresh bool) (*upstreamConn, error) {
 	if !fresh {
 		if u := s.pool.get(key); u != nil {
 			return u, nil
@@ -227,11 +228,11 @@ func (s *Server) upstreamFor(ctx context.Context, key poolKey, r reach, fresh bo
 			}
 		}
 	}
-	return s.open(ctx, key, r)
+	return s.open(ctx, key)
 }
 
-func (s *Server) open(ctx context.Context, key poolKey, r reach) (*upstreamConn, error) {
-	raw, err := s.dial(ctx, key.target, r)
+func (s *Server) open(ctx context.Context, key poolKey) (*upstreamConn, error) {
+	raw, err := s.dial(ctx, key.target, key.reach)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +257,7 @@ func (s *Server) dialAhead(t target, r reach) {
 		defer s.background.Done()
 		defer s.pool.releaseAhead(t, a)
 		// A failure is met again, and told, when a request asks for the host.
-		if u, err := s.open(s.ctx, poolKey{target: t, fresh: true}, r); err == nil {
+		if u, err := s.open(s.ctx, poolKey{target: t, reach: r, fresh: true}); err == nil {
 			s.pool.put(u)
 		}
 	}()
