@@ -66,6 +66,10 @@ func (s *Session) Authorize(_ context.Context, r *proxy.RequestInfo) (*proxy.Inj
 	return &injection, nil
 }
 
+// methodOverrides are fields by which web frameworks let a client name another
+// method than the request line does.
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
 // authorize decides one request and fills in the event that tells of it.
 func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Injection, *proxy.Refusal) {
 	none := proxy.Injection{Pool: s.own}
@@ -80,14 +84,20 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 	}
 	snap := s.snapshot.Load()
 	found := snap.at(r.Host, r.Port)
+	methods := []string{r.Method}
+	for _, name := range methodOverrides {
+		methods = append(methods, r.Header.Values(name)...)
+	}
 	for _, c := range found {
 		if c.definition == nil {
 			continue
 		}
 		event.Path = c.definition.RedactPath(event.Path)
-		if _, mints := c.definition.MintFor(r.Host, r.Port, r.Method, path); mints {
-			event.Action, event.Provider = actionMint, c.login.Provider
-			return none, refuseMint(s.own, c.login.Provider)
+		for _, method := range methods {
+			if _, mints := c.definition.MintFor(r.Host, r.Port, method, path); mints {
+				event.Action, event.Provider = actionMint, c.login.Provider
+				return none, refuseMint(s.own, c.login.Provider)
+			}
 		}
 	}
 	provider, repository, ok := providerOf(found, r.Host, r.Port, path)
