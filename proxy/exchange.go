@@ -202,7 +202,7 @@ func (x *exchange) over(u *upstreamConn, first bool) (r *Refusal, again bool) {
 		// The upload owns the client's side of the connection until it has
 		// ended: nothing more is read from there.
 		x.closing = true
-		defer x.endUpload()
+		defer func() { _ = x.endUpload() }()
 		if r := x.uploadFault(&err); r != nil {
 			return r, false
 		}
@@ -293,12 +293,13 @@ func (x *exchange) awaitUpload() error {
 
 // endUpload waits for the upload's goroutine, which must not outlive the
 // exchange.
-func (x *exchange) endUpload() {
+func (x *exchange) endUpload() error {
 	select {
-	case <-x.upload:
+	case err := <-x.upload:
+		return err
 	default:
 		x.cl.stop()
-		<-x.upload
+		return <-x.upload
 	}
 }
 
