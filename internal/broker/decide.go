@@ -153,9 +153,12 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 	if err != nil {
 		return err
 	}
-	displaced := b.displacedPins(d)
-	if len(displaced) > 0 && (!known || old.Profile == d.Match.Profile) {
+	displaced, around := b.displacedPins(d)
+	switch {
+	case len(displaced) > 0 && (!known || old.Profile == d.Match.Profile):
 		old, known = displaced[0], true
+	case !known && around != nil && around.Profile != d.Match.Profile:
+		old, known = *around, true
 	}
 	remotes := remoteNames(d.Workspace)
 	pin := state.Pin{CommonDir: key, Remotes: remotes, Profile: d.Match.Profile, Time: b.now()}
@@ -206,23 +209,30 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 
 // displacedPins are pins of this place with another profile under another key:
 // an agent can replace .git by a file or link that names another repository,
-// take it away, or make a repository where there was none.
-func (b *Broker) displacedPins(d *Decision) []state.Pin {
-	var pins []state.Pin
+// take it away, or make a repository where there was none. around is the pin of
+// the nearest repository around this one: its agent may have made this one.
+func (b *Broker) displacedPins(d *Decision) (displaced []state.Pin, around *state.Pin) {
+	inside := true // of the repository that was found
 	for dir := d.Workspace.Dir; ; dir = filepath.Dir(dir) {
 		keys := []string{filepath.Join(dir, ".git")}
-		if d.Workspace.Root != "" {
+		if inside && d.Workspace.Root != "" {
 			keys = append(keys, dir) // pinned before there was a repository
 		}
 		for _, key := range keys {
 			// An error is a path too long for a pin: it has none.
-			if p, known, err := b.store.Pin(key); err == nil && known && p.Profile != d.Match.Profile && key != pinKey(d.Workspace) {
-				pins = append(pins, p)
+			p, known, err := b.store.Pin(key)
+			switch {
+			case err != nil || !known || key == pinKey(d.Workspace):
+			case !inside:
+				return displaced, &p
+			case p.Profile != d.Match.Profile:
+				displaced = append(displaced, p)
 			}
 		}
-		if dir == d.Workspace.Root || dir == filepath.Dir(dir) {
-			return pins
+		if dir == filepath.Dir(dir) {
+			return displaced, nil
 		}
+		inside = inside && dir != d.Workspace.Root
 	}
 }
 
