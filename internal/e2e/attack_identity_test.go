@@ -249,6 +249,25 @@ func TestAttackIdentityTricks(t *testing.T) {
 			return nil
 		})
 	})
+	i.trick("a repository inside the repository", func(t *testing.T) answer {
+		inner := filepath.Join(i.ossDir, "src")
+		i.must(i.ossDir, "init", "-q", inner)
+		defer func() { _ = os.RemoveAll(inner) }()
+		i.must(inner, "remote", "add", "origin", "https://github.com/acme/api.git")
+		return i.asks(t, inner)
+	})
+	i.trick("a repository where there was none", func(t *testing.T) answer {
+		notes := filepath.Join(i.home.Dir, "oss", "notes")
+		if err := os.Mkdir(notes, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if r := i.in(notes, i.kb, "exec", "--", "true"); r.Code != 0 {
+			t.Fatal(r.All())
+		}
+		i.must(notes, "init", "-q")
+		i.must(notes, "remote", "add", "origin", "https://github.com/acme/api.git")
+		return i.asks(t, notes)
+	})
 	for _, name := range []string{"GIT_DIR", "GIT_COMMON_DIR"} {
 		i.trick(name, func(t *testing.T) answer {
 			env := []string{name + "=" + i.workDir + "/.git"}

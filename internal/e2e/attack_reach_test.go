@@ -59,6 +59,12 @@ func TestAttackReachingIn(t *testing.T) {
 		a.Resolver().Set(fmt.Sprintf("plain%d.example", i), n.addrs...)
 	}
 	rebound := a.serve("n39.acme.example", testkit.OriginConfig{HTTP1: true})
+	// A login's own host may be private; metadata services may not.
+	hosted := map[string]string{"git1.example": "169.254.169.254", "git2.example": "0.0.0.0", "git3.example": "224.0.0.1", "git4.example": "100.100.100.200"}
+	for name, addr := range hosted {
+		a.Resolver().Set(name, netip.MustParseAddr(addr))
+		a.ok(a.work, "login", "gitea", "-p", "work", "--url", "https://"+name, "--as", strings.TrimSuffix(name, ".example"), "--stdin", "--no-verify")
+	}
 	a.child = a.start(a.home.Env, a.home.Dir)
 	a.works(t)
 	fallback := listener(loop)
@@ -89,6 +95,17 @@ func TestAttackReachingIn(t *testing.T) {
 		a.attack("plain http to a name at "+n.form, target, func(t *testing.T) answer {
 			name := fmt.Sprintf("plain%d.example:443", i)
 			got := a.proxied("GET http://" + name + "/ HTTP/1.1\r\nHost: " + name + "\r\nAUTHConnection: close\r\n\r\n")
+			a.nobodyCalled(t)
+			return got
+		}, 403)
+	}
+	for host, addr := range hosted {
+		target := fallback
+		if s := sinks[addr]; s != nil {
+			target = s
+		}
+		a.attack("a login's own host at "+addr, target, func(t *testing.T) answer {
+			got := a.inside(host+":443", host, get(host, "/api/v1/user"))
 			a.nobodyCalled(t)
 			return got
 		}, 403)
