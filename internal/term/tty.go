@@ -12,7 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 
 	"kb/internal/plain"
 	"kb/internal/secret"
@@ -22,7 +22,10 @@ import (
 var ErrCancelled = errors.New("cancelled")
 
 // TTY is the controlling terminal.
-type TTY struct{ f *os.File }
+type TTY struct {
+	f     *os.File
+	lines *bufio.Reader
+}
 
 // OpenTTY opens the controlling terminal; an error says that there is none.
 func OpenTTY() (*TTY, error) {
@@ -30,7 +33,7 @@ func OpenTTY() (*TTY, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open terminal: %w", err)
 	}
-	return &TTY{f}, nil
+	return &TTY{f, bufio.NewReader(f)}, nil
 }
 
 // Close closes it.
@@ -41,25 +44,13 @@ func (t *TTY) Printf(format string, args ...any) { _, _ = fmt.Fprintf(t.f, forma
 
 // AskSecret reads one line without echo and erases the question.
 func (t *TTY) AskSecret(ctx context.Context, question string) (secret.Value, error) {
-	var value secret.Value
-	err := t.ask(ctx, question, eraseLine, func() error {
-		line, err := term.ReadPassword(int(t.f.Fd()))
-		value = secret.New(strings.TrimSpace(string(line)))
-		return err
-	})
-	return value, err
+	line, err := t.ask(ctx, question, false)
+	return secret.New(line), err
 }
 
 // AskLine reads one line with echo and erases the question.
 func (t *TTY) AskLine(ctx context.Context, question string) (string, error) {
-	var line string
-	err := t.ask(ctx, question, eraseAnswered, func() error {
-		var err error
-		line, err = bufio.NewReader(t.f).ReadString('\n')
-		line = strings.TrimSpace(line)
-		return err
-	})
-	return line, err
+	return t.ask(ctx, question, true)
 }
 
 // Confirm asks a yes-or-no question whose default is no.
@@ -78,27 +69,46 @@ const (
 	eraseAnswered = "\x1b[1A\r\x1b[K"
 )
 
-// ask shows a question, reads, and leaves the terminal as it was, also when
-// ctx ends (a signal) while the read still waits.
-func (t *TTY) ask(ctx context.Context, question, erase string, read func() error) error {
+// ask shows a question, reads a line, and leaves the terminal as it was, also
+// when ctx ends (a signal) while the read still waits. Echo is off before the
+// question shows: whoever answers at once, or pastes, is not seen either.
+func (t *TTY) ask(ctx context.Context, question string, echo bool) (string, error) {
 	fd := int(t.f.Fd())
-	before, err := term.GetState(fd)
+	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
-		return fmt.Errorf("read terminal state: %w", err)
+		return "", fmt.Errorf("read terminal state: %w", err)
 	}
+	during := *before
+	during.Lflag |= unix.ICANON | unix.ISIG
+	during.Iflag |= unix.ICRNL
+	erase := eraseAnswered
+	if !echo {
+		during.Lflag &^= unix.ECHO
+		erase = eraseLine
+	}
+	if err := unix.IoctlSetTermios(fd, setTermios, &during); err != nil {
+		return "", fmt.Errorf("set terminal state: %w", err)
+	}
+	defer func() { _ = unix.IoctlSetTermios(fd, setTermios, before) }()
 	t.Printf("%s", plain.Clean(question))
-	done := make(chan error, 1)
-	go func() { done <- read() }()
+	type answer struct {
+		line string
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		line, err := t.lines.ReadString('\n')
+		done <- answer{strings.TrimSpace(line), err}
+	}()
 	select {
-	case err = <-done:
+	case a := <-done:
+		t.Printf("%s", erase)
+		if a.err != nil {
+			return "", ErrCancelled
+		}
+		return a.line, nil
 	case <-ctx.Done():
-		_ = term.Restore(fd, before)
 		t.Printf("%s", eraseLine)
-		return ErrCancelled
+		return "", ErrCancelled
 	}
-	t.Printf("%s", erase)
-	if err != nil {
-		return ErrCancelled
-	}
-	return nil
 }
