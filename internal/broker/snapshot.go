@@ -288,7 +288,6 @@ func authorities(s *snapshot, catalog *providers.Catalog) (names []string, addrs
 		if err != nil {
 			return
 		}
-		host = strings.TrimPrefix(host, "*.")
 		if addr, err := netip.ParseAddr(host); err == nil {
 			addrs = append(addrs, addr)
 			return
