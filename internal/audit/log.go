@@ -66,6 +66,7 @@ type Log struct {
 	head    Head   // of file, as written and not yet sealed
 	seq     uint64 // lines of the session
 	chain   *chain
+	used    bool // something was appended besides the log's own lines
 	buf     []byte
 	retired []part // full files that the next seal puts to rest
 	err     error  // once set, every Append returns it
@@ -161,6 +162,7 @@ func (l *Log) Err() error {
 // Options.Sync, the disk. After an error the log takes no more lines.
 func (l *Log) Append(e Event) error {
 	l.mu.Lock()
+	l.used = true
 	err := l.append(&e)
 	seq := l.seq
 	l.mu.Unlock()
@@ -284,7 +286,14 @@ func (l *Log) syncAll() ([]Head, error) {
 	l.mu.Lock()
 	file, head, seq, closed := l.file, l.head, l.seq, l.closed
 	retired := l.retired
+	idle := closed && !l.used
 	l.mu.Unlock()
+	if idle {
+		// The session asked for nothing: two lines that say so are not worth
+		// the disk's time at the end of every short command. They survive the
+		// process as every line does, and may be lost with the power.
+		l.synced, l.dirSynced = seq, head.File
+	}
 	heads := make([]Head, 0, len(retired)+1)
 	for _, p := range retired {
 		if err := p.file.Sync(); err != nil {

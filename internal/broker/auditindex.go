@@ -43,14 +43,17 @@ func (x auditIndex) Seal(heads ...audit.Head) error {
 		if err != nil {
 			return fmt.Errorf("seal audit head: %w", err)
 		}
-		// A head before the first line is on the path of every start; what a
-		// power cut could lose there is a file without lines.
-		if err := x.store.Put(auditHead+h.File, data, h.Count > 0); err != nil {
+		if err := x.store.Put(auditHead+h.File, data, !idle(h)); err != nil {
 			return fmt.Errorf("seal audit head: %w", err)
 		}
 	}
 	return nil
 }
+
+// idle reports whether a head tells of nothing but a session's start, or its
+// start and stop. It is on the path of every short command, and what a power
+// cut could lose is a file in which nothing was asked for.
+func idle(h audit.Head) bool { return h.Count == 0 || h.Closed && h.Part == 1 && h.Count <= 2 }
 
 // Heads implements audit.HeadReader. A listed file whose head is gone is given
 // as one that had a line, so that it is missed.
