@@ -18,6 +18,9 @@ type source interface {
 	// good until the next call. io.EOF is the message's proper end, anything
 	// else a broken one.
 	next() ([]byte, error)
+	// rest is how many bytes are known to follow what next returned last, in
+	// the chunk that they came in; 0 when they came in none.
+	rest() int64
 	// onWait sets what is called before each wait for more bytes; its error is
 	// next's. Nil does nothing.
 	onWait(func() error)
@@ -56,6 +59,13 @@ func (b *body) reset(rd *reader, length int64, strict bool) {
 
 // done reports whether the message was read to its end.
 func (b *body) done() bool { return b.framing == framedDone }
+
+func (b *body) rest() int64 {
+	if b.framing == framedChunks {
+		return b.left
+	}
+	return 0
+}
 
 func (b *body) onWait(f func() error) { b.rd.before = f }
 

@@ -30,8 +30,8 @@ type conn struct {
 	q       request
 	body    body
 	x       exchange
-	chunked bool // the answer's content goes in chunks
-	unasked int  // answers of 407 so far
+	out     chunker // the answer's content
+	unasked int     // answers of 407 so far
 
 	far     atomic.Pointer[net.Conn] // the far side of a tunnel
 	mu      sync.Mutex
@@ -124,7 +124,7 @@ func (c *conn) serve() {
 			c.x.failed(info)
 		}
 	}()
-	c.wr = bufio.NewWriterSize(c.nc, bufSize)
+	c.wr = bufio.NewWriterSize(c.nc, writeSize)
 	for c.one() {
 	}
 }
@@ -150,6 +150,7 @@ func (c *conn) one() bool {
 // readHead waits for a request and parses it. On false the connection is
 // finished.
 func (c *conn) readHead() bool {
+	c.rd.release()
 	if c.rd.buffered() == 0 && !c.track.in(phaseHead) {
 		c.track.enter(phaseIdle)
 	} else {

@@ -27,7 +27,8 @@ const (
 type client interface {
 	interim(a *answer) error // 1xx
 	head(a *answer, closing bool) error
-	content(p []byte) error
+	// content writes a piece; rest more bytes of its chunk are known to follow.
+	content(p []byte, rest int64) error
 	flush() error
 	end(trailers []field) error
 	finish() error // after end: nothing more comes
@@ -349,7 +350,7 @@ func (x *exchange) send(u *upstreamConn) (uploading bool, err error) {
 
 // copyUp copies the request's body to the upstream as it comes.
 func (x *exchange) copyUp(u *upstreamConn) error {
-	chunked := x.length == chunkedLength
+	out := chunker{w: u.wr, chunked: x.length == chunkedLength}
 	for {
 		p, err := x.src.next()
 		if err == io.EOF {
@@ -363,14 +364,12 @@ func (x *exchange) copyUp(u *upstreamConn) error {
 		}
 		x.track.touch()
 		x.sent.Add(int64(len(p)))
-		if err := writeContent(u.wr, p, chunked); err != nil {
+		if err := out.write(p, x.src.rest()); err != nil {
 			return err
 		}
 	}
-	if chunked {
-		if err := writeLastChunk(u.wr, x.upTrailers()); err != nil {
-			return err
-		}
+	if err := out.end(x.upTrailers()); err != nil {
+		return err
 	}
 	return u.wr.Flush()
 }

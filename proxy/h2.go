@@ -190,7 +190,7 @@ func (st *stream) set(fields []field) {
 	}
 }
 
-func (st *stream) content(p []byte) error {
+func (st *stream) content(p []byte, _ int64) error {
 	_, err := st.w.Write(p)
 	return err
 }
@@ -218,15 +218,15 @@ func (st *stream) stop() { _ = st.r.Body.Close() }
 type readerSource struct {
 	r        io.Reader
 	trailers *http.Header
-	left     int64 // bytes to come; negative when nobody knows
-	buf      []byte
+	left     int64          // bytes to come; negative when nobody knows
+	buf      *[bufSize]byte // lent
 	begun    bool
 	before   func() error
 }
 
 func (s *readerSource) next() ([]byte, error) {
 	if s.buf == nil {
-		s.buf = make([]byte, bufSize)
+		s.buf = bigBuffers.Get().(*[bufSize]byte)
 	}
 	// A body of known length begins soon: the head waits for it. What was
 	// read to its end is not flushed early either.
@@ -236,7 +236,7 @@ func (s *readerSource) next() ([]byte, error) {
 		}
 	}
 	for {
-		n, err := s.r.Read(s.buf)
+		n, err := s.r.Read(s.buf[:])
 		if n > 0 {
 			s.begun = true
 			if s.left > 0 {
@@ -245,10 +245,14 @@ func (s *readerSource) next() ([]byte, error) {
 			return s.buf[:n], nil // an error comes again
 		}
 		if err != nil {
+			bigBuffers.Put(s.buf)
+			s.buf = nil
 			return nil, err
 		}
 	}
 }
+
+func (s *readerSource) rest() int64 { return 0 }
 
 func (s *readerSource) onWait(f func() error) { s.before = f }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // Reasons for refusing a head. The text is shown to the client.
@@ -15,8 +16,19 @@ var (
 	errTruncated    = io.ErrUnexpectedEOF
 )
 
-// bufSize holds one TLS record (16 KiB, RFC 8446 §5.1) in each direction.
-const bufSize = 16 << 10
+const (
+	// bufSize holds one TLS record (RFC 8446 §5.1): more at a time never comes.
+	bufSize = 16 << 10
+	// smallSize is enough for most heads with a small body. It is what a
+	// connection holds that waits.
+	smallSize = 4 << 10
+	// writeSize lets a head and a small body leave in one record; larger
+	// pieces are written from where they are.
+	writeSize = 8 << 10
+)
+
+// bigBuffers are lent to readers while a body of more than smallSize passes.
+var bigBuffers = sync.Pool{New: func() any { return new([bufSize]byte) }}
 
 // reader is a buffer over one side's bytes that hands out views of itself, so
 // that a body crosses the proxy without a copy of its own.
@@ -27,6 +39,16 @@ type reader struct {
 	// before is called before every read of src, which may wait: it flushes
 	// what the other side is still to get. Nil does nothing.
 	before func() error
+	big    *[bufSize]byte // buf, when it is lent
+}
+
+// release gives a lent buffer back, once all of it was read.
+func (b *reader) release() {
+	if b.big == nil || b.r != b.w {
+		return
+	}
+	bigBuffers.Put(b.big)
+	b.big, b.buf, b.r, b.w = nil, nil, 0, 0
 }
 
 func (b *reader) buffered() int { return b.w - b.r }
@@ -37,11 +59,11 @@ func (b *reader) fill(limit int) error {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
 		if cap(b.buf) > bufSize {
-			b.buf = nil
+			b.buf = nil // it had grown for a large head
 		}
 	}
 	if b.buf == nil {
-		b.buf = make([]byte, bufSize)
+		b.buf = make([]byte, smallSize)
 	}
 	if b.w == len(b.buf) {
 		switch {
@@ -53,7 +75,7 @@ func (b *reader) fill(limit int) error {
 		default:
 			grown := make([]byte, min(2*len(b.buf), limit))
 			b.w = copy(grown, b.buf)
-			b.buf = grown
+			b.buf, b.big = grown, nil
 		}
 	}
 	if b.before != nil {
@@ -86,6 +108,10 @@ func (b *reader) Read(p []byte) (int, error) {
 // good until the next call.
 func (b *reader) next(limit int64) ([]byte, error) {
 	if b.r == b.w {
+		if limit > smallSize && len(b.buf) < bufSize {
+			b.big = bigBuffers.Get().(*[bufSize]byte)
+			b.buf, b.r, b.w = b.big[:], 0, 0
+		}
 		if err := b.fill(bufSize); err != nil {
 			return nil, err
 		}

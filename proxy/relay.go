@@ -26,7 +26,7 @@ func relayBody(x *exchange, src source) error {
 		}
 		x.track.touch()
 		x.got += int64(len(p))
-		if x.cl.content(p) != nil {
+		if x.cl.content(p, src.rest()) != nil {
 			return errClientGone
 		}
 	}
@@ -36,22 +36,46 @@ func relayBody(x *exchange, src source) error {
 	return nil
 }
 
-// writeContent writes a piece of a body, as a chunk of its own if chunked.
-func writeContent(w *bufio.Writer, p []byte, chunked bool) error {
-	if !chunked {
-		_, err := w.Write(p)
+// chunker writes content, in chunks if chunked. Chunks keep the size they came
+// with where that is known: a large one then passes without framing of its own
+// between its pieces.
+type chunker struct {
+	w       *bufio.Writer
+	chunked bool
+	left    int64 // bytes of the present chunk still to come
+}
+
+// write writes a piece of content, of whose chunk rest more bytes are known to
+// follow.
+func (k *chunker) write(p []byte, rest int64) error {
+	if !k.chunked {
+		_, err := k.w.Write(p)
 		return err
 	}
-	var size [18]byte
-	b := append(strconv.AppendInt(size[:0], int64(len(p)), 16), '\r', '\n')
-	if _, err := w.Write(b); err != nil {
+	if k.left == 0 {
+		k.left = int64(len(p)) + rest
+		var size [18]byte
+		b := append(strconv.AppendInt(size[:0], k.left, 16), '\r', '\n')
+		if _, err := k.w.Write(b); err != nil {
+			return err
+		}
+	}
+	if _, err := k.w.Write(p); err != nil {
 		return err
 	}
-	if _, err := w.Write(p); err != nil {
-		return err
+	if k.left -= int64(len(p)); k.left > 0 {
+		return nil
 	}
-	_, err := w.WriteString("\r\n")
+	_, err := k.w.WriteString("\r\n")
 	return err
+}
+
+// end writes the last chunk and the trailers.
+func (k *chunker) end(trailers []field) error {
+	if !k.chunked {
+		return nil
+	}
+	return writeLastChunk(k.w, trailers)
 }
 
 func writeLastChunk(w *bufio.Writer, trailers []field) error {
@@ -76,7 +100,7 @@ func (c *conn) interim(a *answer) error {
 // head writes the head of the final answer with the framing of this hop.
 func (c *conn) head(a *answer, closing bool) error {
 	b := appendStatus(c.x.scratch[:0], a)
-	c.chunked = false
+	c.out = chunker{w: c.wr}
 	switch {
 	case a.length >= 0 && a.status != http.StatusNoContent:
 		b = append(b, "Content-Length: "...)
@@ -84,7 +108,7 @@ func (c *conn) head(a *answer, closing bool) error {
 		b = append(b, "\r\n"...)
 	case a.bodiless:
 	case c.q.minor == 1:
-		c.chunked = true
+		c.out.chunked = true
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	default:
 		c.x.closing = true // HTTP/1.0: the content ends with the connection
@@ -101,18 +125,13 @@ func (c *conn) head(a *answer, closing bool) error {
 	return err
 }
 
-func (c *conn) content(p []byte) error { return writeContent(c.wr, p, c.chunked) }
+func (c *conn) content(p []byte, rest int64) error { return c.out.write(p, rest) }
 
 func (c *conn) flush() error { return c.wr.Flush() }
 
 func (c *conn) finish() error { return c.wr.Flush() }
 
-func (c *conn) end(trailers []field) error {
-	if !c.chunked {
-		return nil
-	}
-	return writeLastChunk(c.wr, trailers)
-}
+func (c *conn) end(trailers []field) error { return c.out.end(trailers) }
 
 // patience: over HTTP/1.1 the answer is complete, whatever the client still
 // sends; Limits.Linger bounds that.

@@ -34,7 +34,7 @@ func newUpstreamConn(key poolKey, raw net.Conn, secure *tls.Conn) *upstreamConn 
 		u.sys, _ = sc.SyscallConn()
 	}
 	u.rd.src = u.conn
-	u.wr = bufio.NewWriterSize(u.conn, bufSize)
+	u.wr = bufio.NewWriterSize(u.conn, writeSize)
 	return u
 }
 
@@ -112,6 +112,7 @@ func (p *pool) pop(key poolKey) *upstreamConn {
 // oldest is closed.
 func (p *pool) put(u *upstreamConn) {
 	u.idle = p.now()
+	u.rd.release()
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
