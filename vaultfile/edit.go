@@ -2,7 +2,6 @@ package vaultfile
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -126,7 +125,7 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	p.clock[tx.id.id] = uint64(count)
 	p.signer = tx.id.id
 	slices.SortFunc(p.records, func(a, b record) int { return strings.Compare(a.id, b.id) })
-	plain := p.encode(func(digest [32]byte) []byte { return ed25519.Sign(tx.id.sign, sigMessage(digest)) })
+	plain := p.encode(func(digest [32]byte) []byte { return tx.id.sign.sign(sigMessage(digest)) })
 
 	// Read it back as everyone else will: what is written is a vault, or
 	// nothing is written.

@@ -27,7 +27,7 @@ func (i *Identity) vouch(vaultID string, d *Device) {
 	if d.Vouched == nil {
 		d.Vouched = map[string][]byte{}
 	}
-	d.Vouched[i.id] = ed25519.Sign(i.sign, grant(vaultID, d))
+	d.Vouched[i.id] = i.sign.sign(grant(vaultID, d))
 }
 
 // signers works out whom to trust in a vault, starting from the roots: those

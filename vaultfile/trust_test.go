@@ -2,7 +2,6 @@ package vaultfile
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
@@ -106,7 +105,7 @@ func (l *lab) forge(signer *Identity, change func(p *payload)) {
 	p.signer = signer.id
 	p.clock[signer.id]++
 	change(p)
-	l.write(p.encode(func(d [32]byte) []byte { return ed25519.Sign(signer.sign, sigMessage(d)) }))
+	l.write(p.encode(func(d [32]byte) []byte { return signer.sign.sign(sigMessage(d)) }))
 }
 
 func (l *lab) write(plain []byte) {
