@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -77,5 +79,44 @@ func TestRemoteAddedUnderTheSameProfile(t *testing.T) {
 	pins, err := f.broker.Pins()
 	if err != nil || len(pins) != 1 || len(pins[0].Remotes) != 2 {
 		t.Errorf("pins: %+v, %v", pins, err)
+	}
+}
+
+// TestPinHoldsThePlace: an agent can put another repository where its own was,
+// around it or inside it.
+func TestPinHoldsThePlace(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.broker.Decide(t.Context(), DecideSpec{Dir: f.workDir, Environ: f.environ()}); err != nil {
+		t.Fatal(err)
+	}
+	decide := func(dir string) (*Decision, error) {
+		return f.broker.Decide(t.Context(), DecideSpec{Dir: dir, Environ: f.environ()})
+	}
+	var changed *PinError
+	inner := filepath.Join(f.workDir, "inner")
+	f.git("init", "-q", inner)
+	f.git("-C", inner, "remote", "add", "origin", "https://github.com/libre/tool")
+	if _, err := decide(inner); !errors.As(err, &changed) || changed.Change.Old != "work" || changed.Change.New != "oss" {
+		t.Errorf("a repository inside: %v, want a PinError work → oss", err)
+	}
+	accepted, err := f.broker.Decide(t.Context(), DecideSpec{Dir: inner, Environ: f.environ(), AcceptPin: true})
+	if err != nil || accepted.Match.Profile != "oss" {
+		t.Fatalf("accepted: %v", err)
+	}
+	if d, err := decide(inner); err != nil || d.PinState() != "same" {
+		t.Errorf("after it: %v", err)
+	}
+	if d, err := decide(f.workDir); err != nil || d.PinState() != "same" {
+		t.Errorf("the repository around it: %v", err)
+	}
+	dotGit := filepath.Join(f.workDir, ".git")
+	if err := os.Rename(dotGit, filepath.Join(t.TempDir(), "aside")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dotGit, []byte("gitdir: "+filepath.Join(inner, ".git")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decide(f.workDir); !errors.As(err, &changed) || changed.Change.Directory != dotGit {
+		t.Errorf(".git file: %v, want a PinError", err)
 	}
 }
