@@ -78,8 +78,10 @@ func TestUnrelatedRulesDoNotMatter(t *testing.T) {
 		m, err := Resolve(q, twoProfiles, rules)
 		want := answer(m, err)
 		unrelated := rapid.SampledFrom([]Rule{
-			{ID: "u", Profile: "oss", Remote: "github.com/stranger/*"}, {ID: "u", Profile: "oss", Dir: "/nowhere/**", Remote: "github.com/**"},
-			{ID: "u", Profile: "oss", Remote: "github.com/acme/api", User: "nobody"}, {ID: "u", Profile: "oss", Agent: "other", Machine: "laptop"},
+			{ID: "u", Profile: "oss", Remote: "github.com/stranger/*"},
+			{ID: "u", Profile: "oss", Dir: "/nowhere/**", Remote: "github.com/**"},
+			{ID: "u", Profile: "oss", Remote: "github.com/acme/api", User: "nobody"},
+			{ID: "u", Profile: "oss", Agent: "other", Machine: "laptop"},
 		}).Draw(t, "unrelated")
 		if got := answer(Resolve(q, twoProfiles, append(slices.Clone(rules), unrelated))); got != want {
 			t.Fatalf("with an unrelated rule: %s\nbefore: %s", got, want)

@@ -50,7 +50,8 @@ func TestClaim(t *testing.T) {
 		},
 		"tie below the strongest": {
 			"github.com/acme/api", []Rule{
-				{ID: "a", Profile: "work", Remote: "github.com/acme/*"}, {ID: "b", Profile: "oss", Remote: "github.com/acme/*"},
+				{ID: "a", Profile: "work", Remote: "github.com/acme/*"},
+				{ID: "b", Profile: "oss", Remote: "github.com/acme/*"},
 				{ID: "c", Profile: "oss", Remote: "github.com/acme/api"},
 			}, "oss c",
 		},

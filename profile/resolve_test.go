@@ -236,8 +236,11 @@ func TestResolveUnknownProfile(t *testing.T) {
 
 func TestResolveMatched(t *testing.T) {
 	m, err := Resolve(at("/home/me/src/api", "github.com/acme/api"), twoProfiles, []Rule{
-		{ID: "user", Profile: "oss", User: "me"}, {ID: "no", Profile: "oss", User: "you"}, {ID: "dir", Profile: "oss", Dir: "~/**"},
-		{ID: "both", Profile: "work", Dir: "~/**", User: "me"}, {ID: "remote", Profile: "oss", Remote: "github.com/**"},
+		{ID: "user", Profile: "oss", User: "me"},
+		{ID: "no", Profile: "oss", User: "you"},
+		{ID: "dir", Profile: "oss", Dir: "~/**"},
+		{ID: "both", Profile: "work", Dir: "~/**", User: "me"},
+		{ID: "remote", Profile: "oss", Remote: "github.com/**"},
 	})
 	var ids []string
 	for _, r := range m.Matched {
@@ -276,9 +279,18 @@ func TestResolveThroughLinks(t *testing.T) {
 		home    string
 		match   bool
 	}{
-		{"~/work/**", home, true}, {"~/src/acme/*", home, true}, {"~/src/acme/api", home, true}, {"~/data/work/**", home, true},
-		{home + "/work/**", "", true}, {"~/work/**", home + "/linkhome", true}, {"~/*/work/**", home, true},
-		{"~/dangling/**", home, false}, {"~/loop/**", home, false}, {"~/src/other/**", home, false}, {"~/wor/**", home, false}, {"~/data/oss/**", home, false},
+		{"~/work/**", home, true},
+		{"~/src/acme/*", home, true},
+		{"~/src/acme/api", home, true},
+		{"~/data/work/**", home, true},
+		{home + "/work/**", "", true},
+		{"~/work/**", home + "/linkhome", true},
+		{"~/*/work/**", home, true},
+		{"~/dangling/**", home, false},
+		{"~/loop/**", home, false},
+		{"~/src/other/**", home, false},
+		{"~/wor/**", home, false},
+		{"~/data/oss/**", home, false},
 	} {
 		for _, others := range [][]Rule{nil, crowd} {
 			q := at(filepath.Join(home, "data/work/api"))
