@@ -97,12 +97,18 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	if err := s.random(b.random); err != nil {
 		return nil, err
 	}
-	snap := newSnapshot(contents, s.granted, s.query, b.Catalog(), b.getenv, nil)
-	s.snapshot.Store(snap)
-	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.Catalog(), b.random); err != nil {
-		return nil, err
+	// The audit's files are made while the logins are joined and the keys
+	// drawn: each takes a millisecond of the twelve that a start may.
+	logged := make(chan error, 1)
+	go func() { logged <- s.openLog(spec) }()
+	err = s.prepare(contents)
+	if logErr := <-logged; logErr != nil {
+		err = logErr
 	}
-	if err := s.open(ctx, spec, snap); err != nil {
+	if err == nil {
+		err = s.open(ctx)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -144,21 +150,33 @@ func (s *Session) random(r io.Reader) error {
 	return nil
 }
 
-// open makes what must be closed again.
-func (s *Session) open(ctx context.Context, spec SessionSpec, snap *snapshot) error {
+// openLog makes the session's audit.
+func (s *Session) openLog(spec SessionSpec) (err error) {
 	b := s.broker
-	var err error
 	s.log, err = audit.Create(b.paths.Audit(), s.ID, b.auditKey, audit.Options{
 		Index: b.auditIndex, Now: b.now,
 		Start: audit.Event{Profile: s.own, Detail: filepath.Base(first(spec.Command)) + " in " + s.workspace.Dir, Reason: s.decision.Match.Reason},
 	})
-	if err != nil {
+	return err
+}
+
+// prepare makes what is only computed: the snapshot, the placeholders, the
+// certificate authority.
+func (s *Session) prepare(contents vaultfile.Contents) (err error) {
+	b := s.broker
+	snap := newSnapshot(contents, s.granted, s.query, b.Catalog(), b.getenv, nil)
+	s.snapshot.Store(snap)
+	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.Catalog(), b.random); err != nil {
 		return err
 	}
 	names, addrs := authorities(snap, b.Catalog())
-	if s.ca, err = proxy.NewCA(names, addrs, b.now, rand.Reader); err != nil {
-		return err
-	}
+	s.ca, err = proxy.NewCA(names, addrs, b.now, rand.Reader)
+	return err
+}
+
+// open makes what must be closed again.
+func (s *Session) open(ctx context.Context) error {
+	b := s.broker
 	pool, bundle, err := b.upstreamRoots()
 	if err != nil {
 		return err
@@ -262,13 +280,15 @@ func (s *Session) Close() {
 			defer cancel()
 			_ = s.server.Shutdown(ctx) // what does not end in time is cut
 		}
+		var removing sync.WaitGroup
+		if s.files.dir != "" {
+			removing.Go(func() { _ = os.RemoveAll(s.files.dir) }) // while the audit waits for the disk
+		}
 		if s.log != nil {
 			if err := s.log.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 				s.broker.complain(fmt.Errorf("close audit of session %s: %w", s.ID, err))
 			}
 		}
-		if s.files.dir != "" {
-			_ = os.RemoveAll(s.files.dir)
-		}
+		removing.Wait()
 	})
 }
