@@ -38,9 +38,7 @@ type desk struct {
 // newDesk skips unless KB_E2E=1, and where there is no namespace.
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	if os.Getenv("KB_E2E") != "1" {
-		t.Skip("real clients run with KB_E2E=1 (after internal/e2e/install)")
-	}
+	needsE2E(t) // and internal/e2e/install
 	w := testkit.Namespace(t)
 	d := &desk{
 		t: t, w: w, kb: testkit.BuildKB(t), home: testkit.NewHome(t), git: testkit.NewGit(t),

@@ -17,6 +17,7 @@ import (
 // there. The test world has github.com; the clone that they speak of is made
 // where they expect it.
 func TestReadmeCommands(t *testing.T) {
+	needsE2E(t)
 	w := testkit.Namespace(t)
 	kb, home, git := testkit.BuildKB(t), testkit.NewHome(t), testkit.NewGit(t)
 	work, oss := testkit.NewCanary("ghp_", 36), testkit.NewCanary("ghp_", 36)

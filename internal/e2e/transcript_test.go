@@ -141,6 +141,7 @@ func (f *forge) noCanaryLeft() {
 }
 
 func TestTwoSessionsAtOnce(t *testing.T) {
+	needsE2E(t)
 	f := newForge(t)
 	f.git.Forget()
 	const fetches = 20
@@ -170,6 +171,7 @@ func TestTwoSessionsAtOnce(t *testing.T) {
 // TestInterleavedRepositories sends 10,000 requests from one session that may
 // use both profiles; the server's own log pairs each path with its token.
 func TestInterleavedRepositories(t *testing.T) {
+	needsE2E(t)
 	f := newForge(t)
 	f.ok(f.home.Dir, "", f.kb, "rule", "add", "oss", "--remote", "github.com/libre/*")
 	f.api.Forget()
