@@ -73,7 +73,9 @@ func TestAttackRapidReset(t *testing.T) {
 	if g.last() != nil {
 		t.Error("a request that was reset arrived")
 	}
+	w.policy.mu.Lock()
 	w.policy.auth = nil
+	w.policy.mu.Unlock()
 	resp, err := w.client().Get("https://good.example/")
 	if err != nil {
 		t.Fatal(err)

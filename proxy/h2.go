@@ -17,8 +17,10 @@ import (
 // x/net/http2 refuses what RFC 9113 calls malformed, rapid resets and floods
 // of control and CONTINUATION frames; it answers Expect itself.
 func (c *conn) serveH2(secure *tls.Conn) {
-	c.track.enter(phaseH2)
+	c.mu.Lock()
 	c.streams = make(map[*stream]struct{})
+	c.mu.Unlock()
+	c.track.enter(phaseH2)
 	srv := &http2.Server{
 		MaxConcurrentStreams: uint32(c.s.limits.Streams),
 		IdleTimeout:          c.s.limits.KeepAlive,

@@ -217,7 +217,7 @@ func TestAttackRedirects(t *testing.T) {
 		t.Error("kb followed a redirect")
 	}
 	// A client that follows arrives without the credential.
-	w.https(good, http.RedirectHandler("https://evil.example/", 307))
+	w.https(good, http.RedirectHandler("https://evil.example/", http.StatusTemporaryRedirect))
 	w.server.pool.reap(w.clock.now().Add(1e18))
 	c := w.client()
 	c.CheckRedirect = nil

@@ -320,7 +320,7 @@ func TestAnswersAreNotMixed(t *testing.T) {
 func TestEarlyAnswerToUpload(t *testing.T) {
 	each(t, func(t *testing.T, w *world, c *http.Client, up func(*httptest.Server)) {
 		w.https(good, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			http.Error(rw, "too large", 413)
+			http.Error(rw, "too large", http.StatusRequestEntityTooLarge)
 		}), up)
 		for range 3 {
 			resp, err := c.Post("https://good.example/", "x/y", struct{ io.Reader }{io.LimitReader(zeros{}, 8<<20)})

@@ -52,7 +52,6 @@ type world struct {
 	names map[string][]netip.Addr
 	ports map[netip.AddrPort]string // dialled instead
 	dials atomic.Int64
-	conns atomic.Int64 // open connections to upstreams
 }
 
 type clock struct{ offset atomic.Int64 }
