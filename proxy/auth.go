@@ -36,8 +36,10 @@ func (s *Server) authorized(fields []field) (user string, ok, given bool) {
 // unauthorized answers 407. git asks without the token first and again on the
 // same connection once it was asked for it.
 func (c *conn) unauthorized(given bool) (keep bool) {
-	r := &Refusal{Status: http.StatusProxyAuthRequired, Code: CodeProxyAuth,
-		Message: "This proxy belongs to one kb session and needs its token, which is in HTTPS_PROXY."}
+	r := &Refusal{
+		Status: http.StatusProxyAuthRequired, Code: CodeProxyAuth,
+		Message: "This proxy belongs to one kb session and needs its token, which is in HTTPS_PROXY.",
+	}
 	if given {
 		r.Message = "The kb session token is wrong: it belongs to another session, or one that has ended."
 		r.Fix = "kb exec -- COMMAND"

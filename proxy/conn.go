@@ -250,8 +250,10 @@ func (c *conn) turnAway() {
 	defer func() { _ = c.raw.Close() }()
 	_ = c.raw.SetDeadline(time.Now().Add(lingerTime))
 	c.wr = bufio.NewWriterSize(c.raw, 1<<10)
-	c.refuse(&Refusal{Status: http.StatusServiceUnavailable, Code: CodeShuttingDown,
-		Message: "The kb session is ending, or has too many connections open."}, false)
+	c.refuse(&Refusal{
+		Status: http.StatusServiceUnavailable, Code: CodeShuttingDown,
+		Message: "The kb session is ending, or has too many connections open.",
+	}, false)
 }
 
 // lingerTime is how long a client is read from that has been answered before

@@ -166,18 +166,26 @@ func (c *conn) handshakeFailed(i *interceptedConn, err error) {
 	switch {
 	case r != nil:
 	case errors.As(err, &notPermitted):
-		r = &Refusal{Status: http.StatusForbidden, Code: CodeClientTLS,
-			Message: "The session's certificate authority may not sign for this host: start a new session.", Fix: "kb exec -- COMMAND"}
+		r = &Refusal{
+			Status: http.StatusForbidden, Code: CodeClientTLS,
+			Message: "The session's certificate authority may not sign for this host: start a new session.", Fix: "kb exec -- COMMAND",
+		}
 	case errors.As(err, &op) && op.Op == "remote error":
-		r = &Refusal{Status: http.StatusForbidden, Code: CodeClientTLS,
+		r = &Refusal{
+			Status: http.StatusForbidden, Code: CodeClientTLS,
 			Message: "The client refused the session's certificate (" + strings.TrimPrefix(op.Err.Error(), "tls: ") +
-				"): it pins certificates, or does not read the CA variables of its environment."}
+				"): it pins certificates, or does not read the CA variables of its environment.",
+		}
 	case isNetError(err) || errors.Is(err, errTruncated):
-		r = &Refusal{Status: http.StatusForbidden, Code: CodeClientTLS,
-			Message: "The client closed the connection during the TLS handshake."}
+		r = &Refusal{
+			Status: http.StatusForbidden, Code: CodeClientTLS,
+			Message: "The client closed the connection during the TLS handshake.",
+		}
 	default:
-		r = &Refusal{Status: http.StatusForbidden, Code: CodeClientTLS,
-			Message: "The TLS handshake with the client failed: " + strings.TrimPrefix(err.Error(), "tls: ") + "."}
+		r = &Refusal{
+			Status: http.StatusForbidden, Code: CodeClientTLS,
+			Message: "The TLS handshake with the client failed: " + strings.TrimPrefix(err.Error(), "tls: ") + ".",
+		}
 	}
 	c.s.policy.Refused(c.tun.info, nil, r)
 }
@@ -185,8 +193,10 @@ func (c *conn) handshakeFailed(i *interceptedConn, err error) {
 // refusePlain answers plain HTTP inside an intercepted tunnel, where a
 // credential would travel in the open.
 func (c *conn) refusePlain() {
-	r := &Refusal{Status: http.StatusBadRequest, Code: CodePlainHTTP,
-		Message: "kb refused the request: this host gets a credential, and credentials travel on https only."}
+	r := &Refusal{
+		Status: http.StatusBadRequest, Code: CodePlainHTTP,
+		Message: "kb refused the request: this host gets a credential, and credentials travel on https only.",
+	}
 	c.s.policy.Refused(c.tun.info, nil, r)
 	if b := c.rd.buf[c.rd.r]; b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' {
 		c.q = request{}
@@ -215,8 +225,10 @@ func (c *conn) judgeInside(q *request) *Refusal {
 		return r
 	}
 	if q.target[0] != '/' && (q.target != "*" || q.method != http.MethodOptions) {
-		return &Refusal{Status: http.StatusBadRequest, Code: CodeMalformed,
-			Message: "kb refused the request: inside a tunnel its target must be a path."}
+		return &Refusal{
+			Status: http.StatusBadRequest, Code: CodeMalformed,
+			Message: "kb refused the request: inside a tunnel its target must be a path.",
+		}
 	}
 	if q.host == "" && q.minor == 0 {
 		return nil
@@ -232,8 +244,10 @@ func (c *conn) judgeInside(q *request) *Refusal {
 func checkMethod(method string) *Refusal {
 	switch method {
 	case http.MethodTrace, "TRACK", http.MethodConnect:
-		return &Refusal{Status: http.StatusMethodNotAllowed, Code: CodeMethod,
-			Message: "kb refused the request: " + method + " does not pass."}
+		return &Refusal{
+			Status: http.StatusMethodNotAllowed, Code: CodeMethod,
+			Message: "kb refused the request: " + method + " does not pass.",
+		}
 	}
 	return nil
 }

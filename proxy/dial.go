@@ -237,17 +237,25 @@ func dialRefusal(host string, err error) (r *Refusal, ended string, own bool) {
 	var unresolved *resolveError
 	switch {
 	case errors.As(err, &blocked):
-		return &Refusal{Status: http.StatusForbidden, Code: CodeAddress,
-			Message: "kb refused to connect: " + host + " resolves to " + blocked.why + "."}, endedRefused, true
+		return &Refusal{
+			Status: http.StatusForbidden, Code: CodeAddress,
+			Message: "kb refused to connect: " + host + " resolves to " + blocked.why + ".",
+		}, endedRefused, true
 	case errors.As(err, &unresolved):
-		return &Refusal{Status: http.StatusBadGateway, Code: CodeResolve,
-			Message: "The name " + host + " could not be resolved."}, endedDial, false
+		return &Refusal{
+			Status: http.StatusBadGateway, Code: CodeResolve,
+			Message: "The name " + host + " could not be resolved.",
+		}, endedDial, false
 	case tlsFailure(err):
-		return &Refusal{Status: http.StatusBadGateway, Code: CodeUpstreamTLS,
-			Message: "The certificate or the TLS handshake of " + host + " is not valid: " + tlsWords(err) + "."}, endedTLS, false
+		return &Refusal{
+			Status: http.StatusBadGateway, Code: CodeUpstreamTLS,
+			Message: "The certificate or the TLS handshake of " + host + " is not valid: " + tlsWords(err) + ".",
+		}, endedTLS, false
 	}
-	return &Refusal{Status: http.StatusBadGateway, Code: CodeDial,
-		Message: "No connection to " + host + " could be made."}, endedDial, false
+	return &Refusal{
+		Status: http.StatusBadGateway, Code: CodeDial,
+		Message: "No connection to " + host + " could be made.",
+	}, endedDial, false
 }
 
 // onlyH2 reports whether an upstream broke off the handshake because HTTP/1.1

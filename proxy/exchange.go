@@ -128,8 +128,10 @@ func (x *exchange) authorize(ctx context.Context, authority string) *Refusal {
 		if errors.As(err, &r) {
 			return r
 		}
-		return &Refusal{Status: http.StatusBadGateway, Code: CodePolicy,
-			Message: "kb could not decide on the request; the reason is in its audit log.", Fix: "kb audit --denied"}
+		return &Refusal{
+			Status: http.StatusBadGateway, Code: CodePolicy,
+			Message: "kb could not decide on the request; the reason is in its audit log.", Fix: "kb audit --denied",
+		}
 	}
 	if inj == nil {
 		inj = &Injection{}
@@ -233,11 +235,15 @@ func (x *exchange) why(err error) string {
 
 func (x *exchange) upstreamRefusal() *Refusal {
 	if x.ended == endedTimeout {
-		return &Refusal{Status: http.StatusGatewayTimeout, Code: CodeTimeout,
-			Message: "Nothing came from " + x.info.Host + " within the idle limit."}
+		return &Refusal{
+			Status: http.StatusGatewayTimeout, Code: CodeTimeout,
+			Message: "Nothing came from " + x.info.Host + " within the idle limit.",
+		}
 	}
-	return &Refusal{Status: http.StatusBadGateway, Code: CodeUpstream,
-		Message: "The connection to " + x.info.Host + " ended before an answer, or the answer was not HTTP."}
+	return &Refusal{
+		Status: http.StatusBadGateway, Code: CodeUpstream,
+		Message: "The connection to " + x.info.Host + " ended before an answer, or the answer was not HTTP.",
+	}
 }
 
 // uploadFault looks whether the upload has ended by the client's doing: with a

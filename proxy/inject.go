@@ -116,8 +116,10 @@ func replaced(inj *Injection, name string) bool {
 }
 
 func unfit(place string) *Refusal {
-	return &Refusal{Status: http.StatusBadGateway, Code: CodeCredential,
-		Message: "The credential cannot travel in a " + place + ": it holds a character that is not allowed there."}
+	return &Refusal{
+		Status: http.StatusBadGateway, Code: CodeCredential,
+		Message: "The credential cannot travel in a " + place + ": it holds a character that is not allowed there.",
+	}
 }
 
 func headerText(v string) bool {

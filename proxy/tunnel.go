@@ -53,8 +53,10 @@ func (c *conn) serveTunnel(t *tunnel) {
 }
 
 func portRefusal() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Code: CodePort,
-		Message: "kb refused the connection: without a rule, remote shells and mail submission are not reached through kb."}
+	return &Refusal{
+		Status: http.StatusForbidden, Code: CodePort,
+		Message: "kb refused the connection: without a rule, remote shells and mail submission are not reached through kb.",
+	}
 }
 
 // splice copies both ways until both have ended; the end of one direction is
