@@ -143,3 +143,7 @@ func (s *sink) plant(canaries ...string) error {
 	_, err = io.WriteString(c, strings.Join(canaries, "\n"))
 	return err
 }
+
+// soon is the deadline of an exchange that need not end well: a mutated request
+// may be half of one.
+func soon() time.Time { return time.Now().Add(250 * time.Millisecond) }
