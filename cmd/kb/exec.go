@@ -116,6 +116,15 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	if err := checkTier(o.isolation); err != nil {
 		return 0, err
 	}
+	if supervisor.Traced() {
+		// Some sandboxes trace all that they run, so only a tier that was
+		// asked for by name is refused.
+		if o.isolation == tierHardened {
+			return 0, hint.Exit(hint.Refused, errors.New("reach isolation \"hardened\": a process traces kb and can read its memory"),
+				"end the tracer (strace, a debugger), or use --isolation off")
+		}
+		fmt.Fprintln(a.err, "kb: a process traces kb and can read its memory: isolation is off, whatever follows")
+	}
 	spec := broker.SessionSpec{
 		Profile: o.profile, Also: o.also, Command: o.command, Environ: environ,
 		AcceptPin: o.acceptPin, ConfirmPin: confirmPin, Tier: o.isolation,

@@ -58,6 +58,22 @@ func Harden() error {
 	return nil
 }
 
+// Traced reports whether a process traces kb (proc(5), TracerPid). One that
+// attached before Harden keeps its access: what Harden closes is closed to those
+// who come later.
+func Traced() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(status) {
+		if pid, ok := bytes.CutPrefix(line, []byte("TracerPid:")); ok {
+			return !bytes.Equal(bytes.TrimSpace(pid), []byte("0"))
+		}
+	}
+	return false
+}
+
 // isStopped reads the state letter of /proc/PID/stat (proc(5)): it follows the
 // command name, which is in parentheses and may itself hold any character.
 func isStopped(pid int) bool {
