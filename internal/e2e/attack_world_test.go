@@ -86,6 +86,7 @@ source = "https://acme.example/docs"
 // newArena makes the world and the vault; start starts the session.
 func newArena(t *testing.T) *arena {
 	t.Helper()
+	needsE2E(t)
 	a := &arena{
 		World: testkit.Namespace(t), t: t, kb: testkit.BuildKB(t), home: testkit.NewHome(t),
 		work: testkit.NewCanary("ghp_", 36), acme: testkit.NewCanary("acme_", 36),
