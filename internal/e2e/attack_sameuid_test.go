@@ -39,8 +39,6 @@ func TestAttackSameUser(t *testing.T) {
 	}
 	for _, file := range []string{"environ", "maps", "smaps", "mem", "fd", "fdinfo", "auxv", "stack", "pagemap", "map_files", "io", "cwd", "exe", "root"} {
 		a.attack("/proc/PID/"+file+" of kb", all, func(t *testing.T) answer {
-			// A canary of its own in kb's environment and arguments: what this
-			// process could read of kb would hold it.
 			script := `for d in $PPID; do p=/proc/$d/` + file + `; if [ -d $p ] && [ ! -L $p ]; then ls -l $p/ && echo READ; elif [ -L $p ]; then readlink $p && echo READ; else head -c 4096 $p | od -An -c && [ -n "$(head -c 16 $p)" ] && echo READ; fi; done; echo DONE
 p=/proc/self/` + file + `; if [ -L $p ]; then readlink $p >/dev/null && echo SELF; else [ -n "$(ls $p/ 2>/dev/null; head -c 16 $p 2>/dev/null | tr '\000' x)" ] && echo SELF; fi`
 			r := inSession("sh", "-c", script)
@@ -78,7 +76,7 @@ p=/proc/self/` + file + `; if [ -L $p ]; then readlink $p >/dev/null && echo SEL
 	})
 	a.attack("core limit", all, func(t *testing.T) answer {
 		dir := t.TempDir()
-		r := a.run(a.home.With("GOTRACEBACK=crash"), "", append(append([]string{}, drop...), "sh", "-c", "ulimit -c unlimited; cd "+dir+"; exec "+a.kb+` exec -p work -- sh -c 'grep "Max core" /proc/self/limits; kill -ABRT $PPID; sleep 1'`)...)
+		r := a.run(a.home.With("GOTRACEBACK=crash"), "", append(append([]string{}, drop...), "sh", "-c", "ulimit -c unlimited; cd "+dir+"; exec "+a.kb+` exec -p work -- sh -c 'sleep 0.3; grep "Max core" /proc/self/limits; kill -ABRT $PPID; sleep 1'`)...)
 		if files, _ := filepath.Glob(filepath.Join(dir, "*core*")); len(files) != 0 {
 			t.Errorf("kb left a core: %v", files)
 		}
