@@ -67,11 +67,11 @@ func everything(ctx context.Context, dir string, o options) (*table, error) {
 		name string
 		f    func(context.Context) error
 	}{
+		{"1 GiB", r.hugeBodies}, // first: a process that is warm has grown already
 		{"keep-alive", r.keepAlives},
 		{"new connections", r.connections},
 		{"first requests", r.firstRequests},
 		{"bodies", r.bodies},
-		{"1 GiB", r.hugeBodies},
 		{"events", r.events64},
 		{"HTTP/2", r.http2},
 		{"WebSocket", r.webSocket},
