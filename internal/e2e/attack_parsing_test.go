@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestAttackParsing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spill := 0 // which answer is given; changed between the attacks only
+	var spill atomic.Int32 // which answer is given
 	a.serve("n31.acme.example", testkit.OriginConfig{Conn: func(c net.Conn) {
 		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*cert}})
 		buf := make([]byte, 4096)
@@ -114,7 +115,7 @@ func TestAttackParsing(t *testing.T) {
 			if _, err := secure.Read(buf); err != nil {
 				return
 			}
-			_, _ = io.WriteString(secure, spills[spill])
+			_, _ = io.WriteString(secure, spills[spill.Load()])
 		}
 	}})
 	a.child = a.start(a.home.Env, a.home.Dir)
@@ -172,7 +173,7 @@ func TestAttackParsing(t *testing.T) {
 	}, 204)
 	for i, name := range []string{"an answer that spills over", "two lengths in an answer", "a length and chunks in an answer", "101 that nobody asked for"} {
 		a.attack(name, good, func(t *testing.T) answer {
-			spill = i
+			spill.Store(int32(i)) //nolint:gosec // one of four
 			c, got := a.tunnelTLS("n31.acme.example:443", "", &tls.Config{ServerName: "n31.acme.example"})
 			if c == nil {
 				t.Fatal(got.text)
