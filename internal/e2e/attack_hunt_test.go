@@ -61,9 +61,28 @@ func TestAttackFields(t *testing.T) {
 		}, 204)
 	}
 	for _, field := range [][2]string{
-		{"connection", "authorization"}, {"transfer-encoding", "chunked"}, {"upgrade", "websocket"}, {"proxy-connection", "x"}, {"keep-alive", "x"}, {"te", "chunked"},
-		{"x", "a\r\nauthorization: stolen"}, {"x\r\ny", "z"}, {"Authorization", "stolen"}, {"x y", "z"}, {"x:", "z"}, {"", "z"}, {"x", "a\x00b"}, {"content-length", "5"}, {"content-length", "-1"}, {":authority", evilHost}, {":scheme", "http"}, {":protocol", "websocket"}, {"host", evilHost}, {"kb-profile", "other"},
-		{"authorization", "Bearer stolen"}, {"proxy-authorization", "Basic stolen"},
+		{"connection", "authorization"},
+		{"transfer-encoding", "chunked"},
+		{"upgrade", "websocket"},
+		{"proxy-connection", "x"},
+		{"keep-alive", "x"},
+		{"te", "chunked"},
+		{"x", "a\r\nauthorization: stolen"},
+		{"x\r\ny", "z"},
+		{"Authorization", "stolen"},
+		{"x y", "z"},
+		{"x:", "z"},
+		{"", "z"},
+		{"x", "a\x00b"},
+		{"content-length", "5"},
+		{"content-length", "-1"},
+		{":authority", evilHost},
+		{":scheme", "http"},
+		{":protocol", "websocket"},
+		{"host", evilHost},
+		{"kb-profile", "other"},
+		{"authorization", "Bearer stolen"},
+		{"proxy-authorization", "Basic stolen"},
 	} {
 		a.attack("h2 field "+field[0]+": "+strings.ToValidUTF8(field[1], "?"), good, func(t *testing.T) answer {
 			got := a.h2(goodHost, [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", goodHost}, {":path", "/status?code=204"}, field})
@@ -195,8 +214,20 @@ func TestAttackScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"which"}, {"which", "--explain"}, {"exec", "--", command}, {"exec", "--", "nothing" + steer}, {"exec", "-p", "p" + steer, "--", "true"}, {"pin", "ls"}, {"audit"}, {"status"},
-		{"profile", "add", "p" + steer}, {"rule", "add", "oss", "--remote", "github.com/" + steer}, {"provider", "show", "p" + steer}, {"login", "l" + steer}, {steer}, {"--" + steer},
+		{"which"},
+		{"which", "--explain"},
+		{"exec", "--", command},
+		{"exec", "--", "nothing" + steer},
+		{"exec", "-p", "p" + steer, "--", "true"},
+		{"pin", "ls"},
+		{"audit"},
+		{"status"},
+		{"profile", "add", "p" + steer},
+		{"rule", "add", "oss", "--remote", "github.com/" + steer},
+		{"provider", "show", "p" + steer},
+		{"login", "l" + steer},
+		{steer},
+		{"--" + steer},
 	} {
 		i.attack("kb "+strings.ToValidUTF8(strings.Join(args, " "), "?"), everywhere{i.arena}, func(t *testing.T) answer {
 			r := i.in(dir, append([]string{i.kb}, args...)...)

@@ -55,8 +55,24 @@ func TestAttackNoCanaryAnywhere(t *testing.T) {
 	})
 	a.attack("outputs of every verb", all, func(t *testing.T) (got answer) {
 		for _, args := range [][]string{
-			{"status"}, {"status", "--json"}, {"which"}, {"which", "--json"}, {"vault", "show"}, {"vault", "ls"}, {"vault", "path"}, {"profile", "ls"}, {"profile", "show", "work"},
-			{"rule", "ls"}, {"provider", "show", "acme"}, {"provider", "show", "github"}, {"audit"}, {"audit", "--json"}, {"audit", "verify"}, {"pin", "ls"}, {"version"}, {"help"},
+			{"status"},
+			{"status", "--json"},
+			{"which"},
+			{"which", "--json"},
+			{"vault", "show"},
+			{"vault", "ls"},
+			{"vault", "path"},
+			{"profile", "ls"},
+			{"profile", "show", "work"},
+			{"rule", "ls"},
+			{"provider", "show", "acme"},
+			{"provider", "show", "github"},
+			{"audit"},
+			{"audit", "--json"},
+			{"audit", "verify"},
+			{"pin", "ls"},
+			{"version"},
+			{"help"},
 		} {
 			got.text += a.run(a.home.Env, "", append([]string{a.kb}, args...)...).All()
 		}
