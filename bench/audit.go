@@ -25,13 +25,8 @@ func (r *run) checkAudit() error {
 		return err
 	}
 	asked := r.subjects[own].asked.Load()
-	if int64(len(intents)) < asked {
-		return fmt.Errorf("%w: %d requests were answered, %d have an intent", errAudit, asked, len(intents))
-	}
-	for request := range intents {
-		if !outcomes[request] {
-			return fmt.Errorf("%w: request %d has no outcome", errAudit, request)
-		}
+	if err := complete(asked, intents, outcomes); err != nil {
+		return err
 	}
 	b, err := broker.Open(context.Background(), broker.Options{Paths: r.home.paths, Getenv: func(string) string { return "" }})
 	if err != nil {
@@ -45,6 +40,19 @@ func (r *run) checkAudit() error {
 		return fmt.Errorf("%w: its chain does not verify", errAudit)
 	}
 	r.table.note("Requests through kb: %d answered; the audit has %d intents and %d outcomes, and verifies.", asked, len(intents), len(outcomes))
+	return nil
+}
+
+// complete says what the audit lacks.
+func complete(asked int64, intents, outcomes map[uint64]bool) error {
+	if int64(len(intents)) < asked {
+		return fmt.Errorf("%w: %d requests were answered, %d have an intent", errAudit, asked, len(intents))
+	}
+	for request := range intents {
+		if !outcomes[request] {
+			return fmt.Errorf("%w: request %d has no outcome", errAudit, request)
+		}
+	}
 	return nil
 }
 

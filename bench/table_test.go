@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +40,24 @@ func TestTableSaysWhatMisses(t *testing.T) {
 	} {
 		if !strings.Contains(b.String(), line+"\n") {
 			t.Errorf("no line %q in\n%s", line, b.String())
+		}
+	}
+}
+
+// Figures of a kb whose audit lost a line must not be printed.
+func TestAuditThatLacksALineIsRefused(t *testing.T) {
+	const intent, outcome = `{"request":7,"phase":"intent"}` + "\n", `{"request":7,"phase":"outcome"}` + "\n"
+	for lines, want := range map[string]error{intent + outcome: nil, intent: errAudit, outcome: errAudit, "": errAudit} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "s.jsonl"), []byte(lines), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		intents, outcomes, err := count(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := complete(1, intents, outcomes); !errors.Is(err, want) {
+			t.Errorf("audit %q: %v, want %v", lines, err, want)
 		}
 	}
 }
