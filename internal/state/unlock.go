@@ -1,10 +1,7 @@
 package state
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"path/filepath"
 )
 
 // Scope says who can read a held identity.
@@ -29,17 +26,3 @@ var (
 	// ErrNotHeld: nothing is held for that identity file, or no longer.
 	ErrNotHeld = errors.New("identity is locked")
 )
-
-// heldName is the description under which an identity file's content is held.
-// The kernel shows it to other users, so that it tells no path.
-func heldName(identityPath string) (string, error) {
-	p, err := filepath.Abs(identityPath)
-	if err != nil {
-		return "", err
-	}
-	if real, err := filepath.EvalSymlinks(p); err == nil {
-		p = real
-	}
-	sum := sha256.Sum256([]byte("kb identity v1\x00" + p))
-	return "kb:" + hex.EncodeToString(sum[:16]), nil
-}

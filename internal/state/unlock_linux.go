@@ -1,8 +1,11 @@
 package state
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"time"
 	"unsafe"
@@ -215,4 +218,18 @@ func DenyKeyrings() error {
 		return fmt.Errorf("deny keyrings: %w", e)
 	}
 	return nil
+}
+
+// heldName is the description under which an identity file's content is held.
+// The kernel shows it to other users, so that it tells no path.
+func heldName(identityPath string) (string, error) {
+	p, err := filepath.Abs(identityPath)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		p = real
+	}
+	sum := sha256.Sum256([]byte("kb identity v1\x00" + p))
+	return "kb:" + hex.EncodeToString(sum[:16]), nil
 }
