@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"kb/internal/broker"
 	"kb/internal/hint"
@@ -73,6 +74,13 @@ credential on each request as it leaves, and on no other.`,
 }
 
 func runExec(ctx context.Context, a *app, o execOptions) error {
+	if o.statusFD >= 0 {
+		// The child must not hold it, or it could write a status of its own.
+		if _, err := unix.FcntlInt(uintptr(o.statusFD), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return hint.Exit(hint.Usage, fmt.Errorf("write status: descriptor %d is not open", o.statusFD),
+				fmt.Sprintf("open it in the shell: kb exec --status-fd %d … %d>FILE", o.statusFD, o.statusFD))
+		}
+	}
 	code, err := execute(ctx, a, o)
 	key := "child"
 	var start *supervisor.StartError
@@ -84,11 +92,9 @@ func runExec(ctx context.Context, a *app, o execOptions) error {
 		code, key = hint.Code(advise(err)), "kb"
 	}
 	if o.statusFD >= 0 {
-		status := os.NewFile(uintptr(o.statusFD), "status")
-		if status == nil {
-			return usage(nil, fmt.Errorf("write status: descriptor %d is not open", o.statusFD))
+		if _, writeErr := fmt.Fprintf(os.NewFile(uintptr(o.statusFD), "status"), "{%q:%d}\n", key, code); writeErr != nil && err == nil {
+			err = fmt.Errorf("write status: %w", writeErr)
 		}
-		fmt.Fprintf(status, "{%q:%d}\n", key, code)
 	}
 	a.exit = code
 	return err
@@ -116,6 +122,7 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	if err := checkTier(o.isolation); err != nil {
 		return 0, err
 	}
+	reached := o.isolation
 	if supervisor.Traced() {
 		// Some sandboxes trace all that they run, so only a tier that was
 		// asked for by name is refused.
@@ -123,11 +130,12 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 			return 0, hint.Exit(hint.Refused, errors.New("reach isolation \"hardened\": a process traces kb and can read its memory"),
 				"end the tracer (strace, a debugger), or use --isolation off")
 		}
-		fmt.Fprintln(a.err, "kb: a process traces kb and can read its memory: isolation is off, whatever follows")
+		fmt.Fprintln(a.err, "kb: a process traces kb and can read its memory")
+		reached = tierOff
 	}
 	spec := broker.SessionSpec{
 		Profile: o.profile, Also: o.also, Command: o.command, Environ: environ,
-		AcceptPin: o.acceptPin, ConfirmPin: confirmPin, Tier: o.isolation,
+		AcceptPin: o.acceptPin, ConfirmPin: confirmPin, Tier: reached,
 	}
 	session, err := b.StartSession(ctx, spec)
 	if err != nil {
