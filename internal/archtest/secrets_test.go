@@ -14,7 +14,7 @@ import (
 var revealers = map[string]string{
 	"internal/secret/secret.go": "the type itself: comparison and the check for line breaks",
 
-	"cmd/kb/vault.go":                "the file that kb device add-ci makes, where the user asked for it",
+	"cmd/kb/device_addci.go":         "the file that kb device add-ci makes, where the user asked for it",
 	"internal/broker/device.go":      "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go": "the session's proxy token goes into the child's environment",
 	"internal/broker/gitconfig.go":   "a remote is compared with its text without a password: one that holds one is left alone",
