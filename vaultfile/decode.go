@@ -162,7 +162,8 @@ func decode(records []record) (*Contents, error) {
 		case "device":
 			dev := d.device(r, key)
 			ok = isDeviceID(key) && (dev.Kind == KindDevice && len(dev.SignKey) == 32 ||
-				(dev.Kind == KindCI || dev.Kind == KindRecovery) && len(dev.SignKey) == 0)
+				dev.Kind == KindCI && len(dev.SignKey) == 0 ||
+				dev.Kind == KindRecovery && (len(dev.SignKey) == 0 || len(dev.SignKey) == 32))
 			c.Devices = append(c.Devices, dev)
 		case "setting":
 			c.Settings = append(c.Settings, d.setting(r, key))
@@ -382,6 +383,12 @@ func (d *decoder) setting(r *record, name string) Setting {
 	s := Setting{Name: name}
 	if raw := r.field("value"); raw != nil {
 		d.at(raw).text(&s.Value)
+	}
+	if raw := r.field("exposed"); raw != nil {
+		d.at(raw).texts(&s.Exposed)
+		for i := range s.Exposed {
+			d.bad = d.bad || i > 0 && s.Exposed[i-1] >= s.Exposed[i]
+		}
 	}
 	return s
 }

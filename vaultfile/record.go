@@ -40,7 +40,7 @@ func knownType(t string) bool {
 // perElement says which fields are merged element by element: their paths are
 // "field.element". All others are one value, merged whole.
 func perElement(typ, name string) bool {
-	return typ == "profile" && (name == "also" || name == "expect") || typ == "device" && name == "vouched"
+	return typ == "profile" && (name == "also" || name == "expect") || typ == "device" && name == "vouched" || typ == "setting" && name == "exposed"
 }
 
 func (r *record) field(name string) []byte {

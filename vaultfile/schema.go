@@ -27,7 +27,7 @@ var schema = map[string][]string{
 	"client":   {"registration"},
 	"policy":   {"rule"},
 	"device":   {"created", "grant", "kind", "name", "vouched"},
-	"setting":  {"value"},
+	"setting":  {"exposed", "value"},
 }
 
 func carried(typ string) func(string) bool {
@@ -221,7 +221,11 @@ func encodeDevice(d *Device) []field {
 	return rawField(fs, "vouched", strMap(d.Vouched, base64.StdEncoding.EncodeToString))
 }
 
-func encodeSetting(s *Setting) []field { return strField(nil, "value", s.Value) }
+func encodeSetting(s *Setting) []field {
+	exposed := slices.Clone(s.Exposed)
+	slices.Sort(exposed)
+	return strField(rawField(nil, "exposed", strList(slices.Compact(exposed))), "value", s.Value)
+}
 
 // validText says whether a string can stand in a vault: valid UTF-8 of a
 // bounded length.
