@@ -18,7 +18,7 @@ func (tx *Tx) PutDevice(d Device) error {
 	}
 	if i, ok := tx.index["device/"+d.ID]; ok {
 		if tx.p.records[i].deleted {
-			return invalid("device", d.ID, "a removed device never comes back under its id")
+			return fmt.Errorf("put device %q: %w", d.Name, ErrDeviceRemoved)
 		}
 		was := newDecoder().device(&tx.p.records[i], d.ID)
 		if was.Recipient != d.Recipient || !bytes.Equal(was.SignKey, d.SignKey) || was.Kind != d.Kind {
@@ -109,7 +109,7 @@ func (tx *Tx) newDeviceID() string { return tx.newID("device", "")[:8] + tx.newI
 // for by this one.
 func (tx *Tx) DeleteDevice(id string) error {
 	if id == tx.id.id {
-		return fmt.Errorf("delete device %q: a device does not remove itself: %w", id, ErrInvalid)
+		return fmt.Errorf("delete device %q: %w", id, ErrSelf)
 	}
 	i, ok := tx.index["device/"+id]
 	if !ok || tx.p.records[i].deleted {

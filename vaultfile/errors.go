@@ -54,8 +54,14 @@ var (
 	ErrNotFound = errors.New("no such record")
 	// ErrInvalid: a value that the format has no place for.
 	ErrInvalid = errors.New("invalid value")
-	// ErrUnsupportedRecipient: an age recipient other than X25519.
+	// ErrUnsupportedRecipient: what kb cannot encrypt to, or not for a device
+	// of that kind.
 	ErrUnsupportedRecipient = errors.New("unsupported age recipient")
+	// ErrDeviceRemoved: a device that was removed asks to be let in again with
+	// its old keys. It wraps ErrInvalid.
+	ErrDeviceRemoved = fmt.Errorf("it was removed, and a removed device never comes back under its id: %w", ErrInvalid)
+	// ErrSelf: a device would remove itself. It wraps ErrInvalid.
+	ErrSelf = fmt.Errorf("a device does not remove itself: %w", ErrInvalid)
 	// ErrBadIdentity: not an identity file of kb.
 	ErrBadIdentity = errors.New("not a kb identity")
 	// ErrPassphrase: the passphrase does not open the identity.

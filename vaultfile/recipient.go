@@ -109,7 +109,9 @@ const sshEd25519 = "ssh-ed25519 "
 // hybrid (age1pq1…), plugins (age1NAME1…) and ssh-ed25519, each in its one
 // form.
 func parseRecipient(s string) (age.Recipient, error) {
-	bad := func(why string) error { return fmt.Errorf("recipient %q: %s: %w", shorten(s), why, ErrUnsupportedRecipient) }
+	bad := func(why string) error {
+		return fmt.Errorf("recipient %q: %s: %w", shorten(s), why, ErrUnsupportedRecipient)
+	}
 	switch {
 	case strings.HasPrefix(s, sshEd25519):
 		if strings.Count(s, " ") != 1 || strings.ContainsAny(s, "\t\r\n") {

@@ -42,7 +42,7 @@ func run(ctx context.Context, stop func(), a *app, args []string) int {
 	a.stop = stop
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(a.withPlugins(ctx))
 	if err == nil {
 		return a.exit
 	}
@@ -78,7 +78,12 @@ func (a *app) brokerAt(ctx context.Context, standing *broker.DecideSpec) (*broke
 	if err != nil {
 		return nil, err
 	}
-	return broker.Open(ctx, broker.Options{Paths: paths, Getenv: a.getenv, Standing: standing})
+	o := broker.Options{Paths: paths, Getenv: a.getenv, Standing: standing}
+	b, err := broker.Open(ctx, o)
+	if err != nil {
+		return a.joinOnTheWay(ctx, o, err)
+	}
+	return b, nil
 }
 
 // json prints v on stdout, indented, with HTML characters as they are.

@@ -7,7 +7,7 @@ import (
 )
 
 func newVault(a *app) *cobra.Command {
-	return group("vault", "where the vault is and what is in it", newVaultPath(a), newVaultShow(a))
+	return group("vault", "where the vault is and what is in it", newVaultPath(a), newVaultShow(a), newVaultRecover(a))
 }
 
 func newVaultPath(a *app) *cobra.Command {

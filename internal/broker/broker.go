@@ -83,10 +83,10 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(b.vaultPath); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no %s", ErrNoVault, b.vaultPath)
+		return nil, b.joining(fmt.Errorf("%w: there is no %s", ErrNoVault, b.vaultPath))
 	}
 	if err := b.reopen(ctx); err != nil {
-		return nil, err
+		return nil, b.joining(err)
 	}
 	return b, nil
 }

@@ -172,6 +172,8 @@ type InitOptions struct {
 	Name       string       // name of the vault; may be empty
 	Device     string       // name of the device; empty means the host's name
 	Passphrase secret.Value // wraps the identity; empty leaves it in the clear
+
+	PostQuantum bool // make the identity post-quantum, and so the vault
 }
 
 // InitResult is what Init made.
@@ -179,6 +181,8 @@ type InitResult struct {
 	Identity string // path of the identity file
 	Vault    string // path of the vault
 	Added    bool   // the identity was there already
+
+	PostQuantum bool // of both
 }
 
 // Init makes this device's identity, unless it has one, and a vault that it
@@ -190,6 +194,8 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	switch {
 	case err == nil && !o.Passphrase.IsZero():
 		return result, ErrIdentity
+	case err == nil && o.PostQuantum && !identity.PostQuantum():
+		return result, &KindError{PostQuantum: true}
 	case err == nil:
 		result.Added = true
 	case errors.Is(err, ErrNoIdentity):
@@ -199,7 +205,7 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	default:
 		return result, err
 	}
-	b.identity = identity
+	b.identity, result.PostQuantum = identity, identity.PostQuantum()
 	result.Identity = b.identityFile()
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
@@ -237,7 +243,11 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, fmt.Errorf("name device: %w", err)
 		}
 	}
-	identity, err := vaultfile.NewIdentity(device, b.random)
+	newIdentity := vaultfile.NewIdentity
+	if o.PostQuantum {
+		newIdentity = vaultfile.NewHybridIdentity
+	}
+	identity, err := newIdentity(device, b.random)
 	if err != nil {
 		return nil, err
 	}

@@ -63,8 +63,13 @@ func (b *Broker) Attention() []string {
 	if len(contents.Profiles) == 0 {
 		return []string{"no profile yet: run kb profile add NAME"}
 	}
-	if len(contents.Devices) == 1 {
-		out = append(out, fmt.Sprintf("only this device can open the vault: keep a copy of %s in a safe place", b.identityFile()))
+	if loneDevice(contents.Devices) {
+		out = append(out, "this device is the only one that can change the vault, and there is no recovery key: run kb device add-recovery, or kb device join on another device")
+	}
+	for _, d := range b.Checklist() {
+		if n := len(d.Open); n > 0 {
+			out = append(out, fmt.Sprintf("device %s was removed and knows %d secrets that were not changed since: run kb device checklist", d.Name, n))
+		}
 	}
 	for _, s := range b.LoginStates() {
 		if s.State == StateNeedsLogin || s.State == StateExpiring {
@@ -76,4 +81,18 @@ func (b *Broker) Attention() []string {
 		}
 	}
 	return out
+}
+
+// loneDevice reports whether the vault is lost with one machine.
+func loneDevice(devices []vaultfile.Device) bool {
+	n := 0
+	for _, d := range devices {
+		switch d.Kind {
+		case vaultfile.KindDevice:
+			n++
+		case vaultfile.KindRecovery:
+			return false
+		}
+	}
+	return n == 1
 }

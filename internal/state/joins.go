@@ -1,0 +1,25 @@
+package state
+
+import "context"
+
+// Join is a request to be let into a vault that was not answered yet.
+type Join struct {
+	Request string `json:"request"` // the whole line, which the code is over
+}
+
+// PutJoin keeps the request for the vault that this device calls name.
+func (s *Store) PutJoin(_ context.Context, name string, j Join) error {
+	if err := checkVaultName(name); err != nil {
+		return err
+	}
+	return s.putJSON("join/"+name, j)
+}
+
+// Join returns the request that waits for an answer, if there is one.
+func (s *Store) Join(name string) (j Join, ok bool, err error) {
+	ok, err = s.getJSON("join/"+name, &j)
+	return j, ok, err
+}
+
+// RemoveJoin forgets the request: it was answered.
+func (s *Store) RemoveJoin(name string) error { return s.Delete("join/" + name) }
