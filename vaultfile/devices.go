@@ -69,22 +69,28 @@ func checkDevice(d *Device) error {
 	return nil
 }
 
+// devices are the live ones, as this edit has left them so far.
+func (tx *Tx) devices() []Device {
+	var out []Device
+	d := newDecoder()
+	for i := range tx.p.records {
+		if r := &tx.p.records[i]; r.typ == "device" && !r.deleted {
+			out = append(out, d.device(r, r.key()))
+		}
+	}
+	return out
+}
+
 // vouchForAll has this device vouch for every device there is, so that whoever
 // trusts it, such as the one it has just added, finds a chain to each. The
 // signatures of devices that are no more go.
 func (tx *Tx) vouchForAll() {
 	live := map[string]bool{}
-	for i := range tx.p.records {
-		if r := &tx.p.records[i]; r.typ == "device" && !r.deleted {
-			live[r.id[len("device/"):]] = true
-		}
+	devices := tx.devices()
+	for _, d := range devices {
+		live[d.ID] = true
 	}
-	for i := range tx.p.records {
-		r := &tx.p.records[i]
-		if r.typ != "device" || r.deleted {
-			continue
-		}
-		d := newDecoder().device(r, r.id[len("device/"):])
+	for _, d := range devices {
 		if _, done := d.Vouched[tx.id.id]; !done {
 			tx.id.vouch(tx.p.vaultID, &d)
 		}
@@ -104,8 +110,8 @@ func (tx *Tx) AddRecovery(name, recipient string) error {
 func (tx *Tx) newDeviceID() string { return tx.newID("device", "")[:8] + tx.newID("device", "") }
 
 // DeleteDevice removes a device: the vault is no longer encrypted to it, and
-// what it signs is not accepted. What it has read it still knows, and a list of
-// that is left behind: see Checklist. Devices that it had added stay, vouched
+// what it signs is not accepted. What it has read it still knows: see
+// Checklist, for which its name is kept. Devices that it had added stay, vouched
 // for by this one.
 func (tx *Tx) DeleteDevice(id string) error {
 	if id == tx.id.id {
@@ -119,7 +125,6 @@ func (tx *Tx) DeleteDevice(id string) error {
 	if err := tx.remove("device", id); err != nil {
 		return err
 	}
-	tx.expose(&was)
 	tx.vouchForAll()
-	return nil
+	return tx.PutSetting(Setting{Name: removedPrefix + id, Value: was.Name})
 }

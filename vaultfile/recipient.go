@@ -196,12 +196,8 @@ func (tx *Tx) checkMix(d *Device) error {
 	if RecipientPlugin(d.Recipient) != "" {
 		return nil
 	}
-	c, err := tx.Contents()
-	if err != nil {
-		return err
-	}
-	for i := range c.Devices {
-		other := c.Devices[i].Recipient
+	for _, o := range tx.devices() {
+		other := o.Recipient
 		if other != d.Recipient && RecipientPlugin(other) == "" && isHybrid(other) != isHybrid(d.Recipient) {
 			return &MixError{Name: d.Name, PostQuantum: isHybrid(other)}
 		}

@@ -53,14 +53,9 @@ func (tx *Tx) AddPaper(paper *Identity) error {
 	if err := tx.PutDevice(Device{ID: paper.id, Name: paper.name, Recipient: paper.Recipient(), SignKey: paper.SignKey(), Kind: KindRecovery}); err != nil {
 		return err
 	}
-	c, err := tx.Contents()
-	if err != nil {
-		return err
-	}
-	for i := range c.Devices {
-		d := &c.Devices[i]
-		paper.vouch(tx.p.vaultID, d)
-		tx.put("device", d.ID, encodeDevice(d))
+	for _, d := range tx.devices() {
+		paper.vouch(tx.p.vaultID, &d)
+		tx.put("device", d.ID, encodeDevice(&d))
 	}
 	return nil
 }

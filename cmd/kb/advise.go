@@ -120,7 +120,7 @@ func adviseVault(err error) error {
 		{vaultfile.ErrBrokenChain, "run kb vault recover in a terminal, where you can say that it is yours"},
 		{vaultfile.ErrUnsupportedRecipient, "run kb device add-recipient --help: it lists what a vault can be encrypted to"},
 		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
-		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age): merging is not there yet"},
+		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},

@@ -37,7 +37,7 @@ and maybe the secret there. Change it there, and take it off with --done ITEM.`,
 				return err
 			}
 			if done != "" {
-				err := b.Settle(cmd.Context(), done)
+				err := b.Rotated(cmd.Context(), done)
 				if errors.Is(err, vaultfile.ErrNotFound) {
 					return hint.Wrap(fmt.Errorf("take %q off the list: it is not on it", done), "run kb device checklist, and give the item as it stands under COULD READ")
 				}
@@ -67,7 +67,6 @@ type removedDeviceJSON struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Removed time.Time      `json:"removed"`
-	Settled int            `json:"settled"`
 	Open    []exposureJSON `json:"open"`
 }
 
@@ -78,7 +77,7 @@ type exposureJSON struct {
 }
 
 func removedJSON(d vaultfile.RemovedDevice) removedDeviceJSON {
-	out := removedDeviceJSON{d.ID, d.Name, d.Removed, d.Settled, []exposureJSON{}}
+	out := removedDeviceJSON{d.ID, d.Name, d.Removed, []exposureJSON{}}
 	for _, e := range d.Open {
 		out.Open = append(out.Open, exposureJSON{e.Item, exposureKind(e), rotateCommand(e)})
 	}

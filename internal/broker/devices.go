@@ -66,9 +66,9 @@ func (b *Broker) Checklist() []vaultfile.RemovedDevice {
 	return b.file.Checklist()
 }
 
-// Settle takes an item off the checklists.
-func (b *Broker) Settle(ctx context.Context, item string) error {
-	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.Settle(item) })
+// Rotated takes an item off the checklists.
+func (b *Broker) Rotated(ctx context.Context, item string) error {
+	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.Rotated(item) })
 }
 
 // AddPaper makes a recovery key, adds it to the vault, and returns it. It is
