@@ -76,7 +76,7 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if _, ok := findProfile(b.Contents(), o.profile); !ok {
 		return noProfile(o.profile)
 	}
-	definition, err := b.Definition(o.provider, o.base)
+	definition, err := b.Definition(o.profile, o.provider, o.base)
 	if err != nil {
 		return err
 	}
