@@ -146,8 +146,8 @@ func (b *Broker) Edit(ctx context.Context, change func(*vaultfile.Tx) error) err
 }
 
 // PutProfile replaces a profile, in the vault that it is in.
-func (b *Broker) PutProfile(ctx context.Context, given string, p profile.Profile) error {
-	v, name, err := b.home(given)
+func (b *Broker) PutProfile(ctx context.Context, full string, p profile.Profile) error {
+	v, name, err := b.home(full)
 	if err != nil {
 		return err
 	}
@@ -156,8 +156,8 @@ func (b *Broker) PutProfile(ctx context.Context, given string, p profile.Profile
 }
 
 // Profile is a profile as its own vault has it, with that vault's records.
-func (b *Broker) Profile(given string) (profile.Profile, vaultfile.Contents, error) {
-	v, name, err := b.home(given)
+func (b *Broker) Profile(full string) (profile.Profile, vaultfile.Contents, error) {
+	v, name, err := b.home(full)
 	if err != nil {
 		return profile.Profile{}, vaultfile.Contents{}, err
 	}
@@ -192,8 +192,8 @@ func (b *Broker) RemoveRule(ctx context.Context, given string) error {
 
 // RemoveProfile removes a profile with its rules and logins, and as the
 // default profile if it is that.
-func (b *Broker) RemoveProfile(ctx context.Context, given string) error {
-	v, name, err := b.home(given)
+func (b *Broker) RemoveProfile(ctx context.Context, full string) error {
+	v, name, err := b.home(full)
 	if err != nil {
 		return err
 	}
@@ -248,8 +248,16 @@ func (b *Broker) AddProvider(ctx context.Context, p vaultfile.Provider) error {
 	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutProvider(p) })
 }
 
-// ProvidersOf names the providers that a profile has logins at. The name is a
-// full one.
+// RemoveLogin removes a login from its profile's vault.
+func (b *Broker) RemoveLogin(ctx context.Context, full, provider, as string) error {
+	v, name, err := b.home(full)
+	if err != nil {
+		return err
+	}
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteLogin(vaultfile.LoginID(name, provider, as)) })
+}
+
+// ProvidersOf names the providers that a profile has logins at.
 func (b *Broker) ProvidersOf(full string) []string {
 	var names []string
 	for _, l := range b.All().Logins {
@@ -262,11 +270,7 @@ func (b *Broker) ProvidersOf(full string) []string {
 
 // Definition is a provider's definition for a login of a profile, with a base
 // URL ("" for the default).
-func (b *Broker) Definition(given, provider, base string) (*providers.Provider, error) {
-	full, err := b.Find(given)
-	if err != nil {
-		return nil, err
-	}
+func (b *Broker) Definition(full, provider, base string) (*providers.Provider, error) {
 	definition, err := b.catalogOf(full).Get(provider)
 	if err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func (b *Broker) decide(ctx context.Context, spec DecideSpec, query profile.Quer
 		return nil, err
 	}
 	contents := b.All()
-	query.Default = b.defaultProfile()
+	query.Default = b.DefaultProfile()
 	match, err := profile.Resolve(query, contents.Profiles, contents.Rules)
 	d := &Decision{Match: match, Workspace: query.Workspace, Query: query, pin: "none"}
 	if err != nil || spec.IgnorePin {
@@ -149,16 +149,16 @@ func (b *Broker) decide(ctx context.Context, spec DecideSpec, query profile.Quer
 	return d, b.checkPin(ctx, spec, d)
 }
 
-// defaultProfile is the profile where no rule matches: the default vault's
+// DefaultProfile is the profile where no rule matches: the default vault's
 // setting. Another vault's is for those whose default it is.
-func (b *Broker) defaultProfile() string {
+func (b *Broker) DefaultProfile() string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.primary.contents.Setting(vaultfile.SettingDefaultProfile)
 }
 
-// pinned is the full name of a pin's profile. A pin made when the device had
-// one vault names none.
+// pinned is the full name of a pin's profile. A pin keeps the vault's name, so
+// that it means the same when another one is the default.
 func (b *Broker) pinned(p state.Pin) string {
 	if p.Vault == "" || p.Vault == b.primary.name {
 		return p.Profile
@@ -186,11 +186,11 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 		old, known = *around, true
 	}
 	remotes := remoteNames(d.Workspace)
-	pin := state.Pin{CommonDir: key, Remotes: remotes, Profile: d.Match.Profile, Time: b.now()}
-	if b.several() {
-		home, name := b.split(d.Match.Profile)
-		pin.Vault, pin.Profile = home.name, name
+	home, name, err := b.home(d.Match.Profile)
+	if err != nil {
+		return err
 	}
+	pin := state.Pin{CommonDir: key, Remotes: remotes, Vault: home.name, Profile: name, Time: b.now()}
 	if d.Match.Rule != nil {
 		pin.Rule = d.Match.Rule.ID
 	}

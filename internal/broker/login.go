@@ -30,8 +30,8 @@ const (
 
 // LoginSpec is a login to be kept.
 type LoginSpec struct {
-	Login  vaultfile.Login
-	Verify bool // ask the provider whose it is
+	Login  vaultfile.Login // of a profile by its full name
+	Verify bool            // ask the provider whose it is
 }
 
 // LoginResult is what came of it.
@@ -88,11 +88,11 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 			return result, fmt.Errorf("log in at %s: field %q: %w", login.Provider, name, err)
 		}
 	}
-	full, err := b.Find(login.Profile)
+	full := login.Profile
+	home, name, err := b.home(full)
 	if err != nil {
 		return result, err
 	}
-	home, name := b.split(full)
 	login.Profile = name
 	joined := join(login, b.catalogOf(full), b.getenv)
 	switch {

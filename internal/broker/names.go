@@ -85,20 +85,18 @@ func (n *names) find(given string) (string, error) {
 
 // Find returns the full name of the profile that a person named: by its own
 // name, where that is unique among the vaults of this device, or as VAULT/NAME.
-// Full names are what the other methods return; each takes both forms.
+// A full name is what the other methods take and return, and no text for
+// people: that of a profile of the default vault is its own name, whatever
+// other vaults have. See [Broker.Show].
 func (b *Broker) Find(given string) (string, error) {
 	full, err := b.find(given)
 	if err != nil {
 		return "", err
 	}
-	if v, name := b.split(full); v != nil {
-		b.mu.RLock()
-		defer b.mu.RUnlock()
-		if _, ok := v.contents.Profile(name); ok {
-			return full, nil
-		}
+	if _, _, err := b.home(full); err != nil {
+		return "", &UnknownProfileError{given}
 	}
-	return "", &UnknownProfileError{given}
+	return full, nil
 }
 
 // find does what Find does, and leaves open whether there is such a profile.
@@ -121,13 +119,25 @@ func (b *Broker) find(given string) (string, error) {
 // unique, else VAULT/NAME.
 func (b *Broker) Show(full string) string { return b.names().show(full) }
 
-// home finds the vault of a profile that a person named, and its name there.
-func (b *Broker) home(given string) (*vault, string, error) {
-	full, err := b.Find(given)
-	if err != nil {
-		return nil, "", err
+// VaultOf is the name of the vault that a profile is in, by its full name.
+func (b *Broker) VaultOf(full string) string {
+	if v, _ := b.split(full); v != nil {
+		return v.name
 	}
+	return ""
+}
+
+// home finds the vault of a profile, and its name there.
+func (b *Broker) home(full string) (*vault, string, error) {
 	v, name := b.split(full)
+	if v == nil {
+		return nil, "", &UnknownProfileError{full}
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if _, ok := v.contents.Profile(name); !ok {
+		return nil, "", &UnknownProfileError{full}
+	}
 	return v, name, nil
 }
 

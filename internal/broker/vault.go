@@ -44,6 +44,13 @@ func (e *UnknownVaultError) Error() string {
 	return fmt.Sprintf("find vault %q: this device has none of that name", e.Name)
 }
 
+// MissingVaultError says that the file of one of several vaults is gone.
+type MissingVaultError struct{ Vault, Path string }
+
+func (e *MissingVaultError) Error() string {
+	return fmt.Sprintf("open vault %q: there is no %s", e.Vault, e.Path)
+}
+
 // UnavailableError says that a vault cannot be opened, whose rules or names
 // have a say in what was asked: to go on without them would be a guess.
 type UnavailableError struct {
@@ -131,7 +138,7 @@ func (b *Broker) read(ctx context.Context, v *vault) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: there is no %s", ErrNoVault, v.path)
 		if b.several() {
-			err = fmt.Errorf("open vault: %w: %s", fs.ErrNotExist, v.path)
+			err = &MissingVaultError{v.name, v.path}
 		}
 	}
 	if err == nil {
@@ -270,6 +277,17 @@ func ForgetVault(ctx context.Context, o Options, name string) (path string, err 
 		return "", err
 	}
 	return v.path, b.store.RemoveVault(ctx, name)
+}
+
+// ContentsOf are the records of a vault by its name. They must not be changed.
+func (b *Broker) ContentsOf(name string) (vaultfile.Contents, error) {
+	v, err := b.vault(name)
+	if err != nil {
+		return vaultfile.Contents{}, err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return v.contents, nil
 }
 
 // All is the records of every vault that is open. A profile of another vault
