@@ -204,3 +204,21 @@ func (tx *Tx) checkMix(d *Device) error {
 	}
 	return nil
 }
+
+// mixed is age's own refusal to mix kinds of keys, which it has no type for,
+// as an error of kb's. It comes up for recipients of plugins alone.
+func mixed(err error, to []age.Recipient) error {
+	if !strings.HasPrefix(err.Error(), "incompatible recipients") {
+		return nil
+	}
+	mix := &MixError{}
+	for _, r := range to {
+		switch r := r.(type) {
+		case *age.HybridRecipient:
+			mix.PostQuantum = true
+		case pluginRecipient:
+			mix.Name = r.device
+		}
+	}
+	return mix
+}

@@ -9,9 +9,9 @@ import (
 )
 
 func newDevice(a *app) *cobra.Command {
-	return group("device", "machines that can open the vault",
+	return a.vaultFlag(group("device", "machines that can open the vault",
 		newDeviceList(a), newDeviceJoin(a), newDeviceApprove(a), newDeviceRemove(a), newDeviceChecklist(a),
-		newDeviceAddRecovery(a), newDeviceAddRecipient(a), newDeviceAddCI(a))
+		newDeviceAddRecovery(a), newDeviceAddRecipient(a), newDeviceAddCI(a)))
 }
 
 // deviceJSON is one device in kb device ls --json.

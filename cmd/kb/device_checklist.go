@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/vaultfile"
 )
@@ -49,11 +50,11 @@ and maybe the secret there. Change it there, and take it off with --done ITEM.`,
 			if asJSON {
 				out := []removedDeviceJSON{}
 				for _, d := range list {
-					out = append(out, removedJSON(d))
+					out = append(out, removedJSON(b, d))
 				}
 				return a.json(out)
 			}
-			return printChecklist(a, list)
+			return printChecklist(a, b, list)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -76,10 +77,10 @@ type exposureJSON struct {
 	Command string `json:"command"`
 }
 
-func removedJSON(d vaultfile.RemovedDevice) removedDeviceJSON {
+func removedJSON(b *broker.Broker, d vaultfile.RemovedDevice) removedDeviceJSON {
 	out := removedDeviceJSON{d.ID, d.Name, d.Removed, []exposureJSON{}}
 	for _, e := range d.Open {
-		out.Open = append(out.Open, exposureJSON{e.Item, exposureKind(e), rotateCommand(e)})
+		out.Open = append(out.Open, exposureJSON{e.Item, exposureKind(e), rotateCommand(b, e)})
 	}
 	return out
 }
@@ -91,13 +92,13 @@ func exposureKind(e vaultfile.Exposure) string {
 	return "secret"
 }
 
-func printChecklist(a *app, list []vaultfile.RemovedDevice) error {
+func printChecklist(a *app, b *broker.Broker, list []vaultfile.RemovedDevice) error {
 	open := 0
 	t := newTable(a.out, "REMOVED", "ON", "COULD READ", "KIND", "TO CHANGE IT")
 	for _, d := range list {
 		open += len(d.Open)
 		for _, e := range d.Open {
-			command := rotateCommand(e)
+			command := rotateCommand(b, e)
 			if e.Reference {
 				command = "change it where it is kept, then " + command
 			}
@@ -112,12 +113,12 @@ func printChecklist(a *app, list []vaultfile.RemovedDevice) error {
 }
 
 // rotateCommand is how a thing that a removed device could read is changed.
-func rotateCommand(e vaultfile.Exposure) string {
+func rotateCommand(b *broker.Broker, e vaultfile.Exposure) string {
 	parts := strings.Split(e.Key, "/")
 	if e.Type != "login" || len(parts) < 2 || e.Reference {
 		return "kb device checklist --done " + shellWord(e.Type+"/"+e.Key)
 	}
-	command := "kb login " + shellWord(parts[1]) + " -p " + shellWord(parts[0])
+	command := "kb login " + shellWord(parts[1]) + " -p " + shellWord(b.ProfileIn(parts[0]))
 	if len(parts) > 2 {
 		command += " --as " + shellWord(parts[2])
 	}

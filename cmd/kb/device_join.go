@@ -40,6 +40,8 @@ words that kb device approve showed, and so knows whose signature to believe.`,
 	flags.StringVar(&o.VaultPath, "vault", "", "where the vault is or will be (a dotfiles repository); default: the config folder")
 	flags.StringVar(&o.VaultName, "vault-name", "", "what this machine calls the vault, where there are several")
 	flags.StringVar(&o.Device, "name", "", "name of this machine; default: the host name")
+	flags.StringVar(&o.Device, "device", "", "name of this machine, as kb init has it")
+	_ = flags.MarkHidden("device")
 	flags.BoolVar(&o.passphrase, "passphrase", false, "wrap the identity with a passphrase")
 	flags.BoolVar(&o.PostQuantum, "pq", false, "make a post-quantum identity, for a vault of kb init --pq")
 	flags.StringVar(&o.code, "code", "", "the six words that kb device approve showed")
@@ -136,7 +138,7 @@ func (a *app) joinOnTheWay(ctx context.Context, o broker.Options, err error) (*b
 	if err != nil {
 		return nil, err
 	}
-	if _, err := broker.Trust(ctx, broker.Options{Paths: o.Paths, Getenv: o.Getenv}, "", code); err != nil {
+	if _, err := broker.Trust(ctx, broker.Options{Paths: o.Paths, Getenv: o.Getenv}, o.Vault, code); err != nil {
 		return nil, err
 	}
 	return broker.Open(ctx, o)

@@ -33,7 +33,7 @@ checklist follows it until each was changed.`,
 				return err
 			}
 			if asJSON {
-				return a.json(removedJSON(removed))
+				return a.json(removedJSON(b, removed))
 			}
 			fmt.Fprintf(a.err, "%s is out of the vault: push it, so that the other devices know\n", plain.Clean(d.Name))
 			if len(removed.Open) == 0 {
@@ -41,7 +41,7 @@ checklist follows it until each was changed.`,
 			}
 			fmt.Fprintf(a.err, "it has read %s, and git's history stays readable to it: change each, and revoke the old one at its provider\n",
 				plural(len(removed.Open), "secret"))
-			return printChecklist(a, []vaultfile.RemovedDevice{removed})
+			return printChecklist(a, b, []vaultfile.RemovedDevice{removed})
 		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

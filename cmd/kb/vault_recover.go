@@ -68,6 +68,7 @@ removed since, nothing on it says that the vault is genuine, and kb asks you.`,
 		}),
 	}
 	cmd.Flags().StringVar(&o.VaultPath, "vault", "", "where the vault is; default: the config folder")
+	cmd.Flags().StringVar(&o.VaultName, "vault-name", "", "what this device calls the vault, where there are several")
 	cmd.Flags().StringVar(&o.Device, "device", "", "name of this device; default: the host name")
 	cmd.Flags().BoolVar(&passphrase, "passphrase", false, "wrap the identity with a passphrase")
 	cmd.Flags().BoolVar(&stdin, "stdin", false, "read the recovery key from standard input")

@@ -63,7 +63,7 @@ func (b *Broker) RemoveDevice(ctx context.Context, id string) (vaultfile.Removed
 func (b *Broker) Checklist() []vaultfile.RemovedDevice {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.file.Checklist()
+	return b.selected.file.Checklist()
 }
 
 // Rotated takes an item off the checklists.
@@ -94,8 +94,51 @@ func (b *Broker) AddRecipient(ctx context.Context, name, recipient string) error
 func (b *Broker) VaultID() string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.file.ID()
+	return b.selected.file.ID()
 }
 
 // PostQuantum reports whether the vault's keys are post-quantum.
 func (b *Broker) PostQuantum() bool { return b.identity.PostQuantum() }
+
+// deviceAttention lists what is to be seen to about the devices of each vault.
+func (b *Broker) deviceAttention() []string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []string
+	for _, v := range b.vaults {
+		if v.file == nil {
+			continue
+		}
+		which, flag := "the vault", ""
+		if b.several() {
+			which, flag = "vault "+v.name, " --vault "+v.name
+		}
+		if !b.ci && loneDevice(v.contents.Devices) {
+			out = append(out, fmt.Sprintf("only this device can change %s, and there is no recovery key: run kb device add-recovery%s, or kb device join on another device", which, flag))
+		}
+		for _, d := range v.file.Checklist() {
+			if n := len(d.Open); n > 0 {
+				out = append(out, fmt.Sprintf("device %s was removed from %s and knows %d of its secrets: run kb device checklist%s", d.Name, which, n, flag))
+			}
+		}
+	}
+	return out
+}
+
+// loneDevice reports whether the vault is lost with one machine.
+func loneDevice(devices []vaultfile.Device) bool {
+	n := 0
+	for _, d := range devices {
+		switch d.Kind {
+		case vaultfile.KindDevice:
+			n++
+		case vaultfile.KindRecovery:
+			return false
+		}
+	}
+	return n == 1
+}
+
+// ProfileIn is how the profile of that name in the selected vault is called in
+// talk and on the command line.
+func (b *Broker) ProfileIn(name string) string { return b.Show(b.full(b.selected, name)) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"kb/internal/secret"
 	"kb/internal/state"
@@ -26,7 +27,9 @@ var (
 	// ErrNeedsCode: it opens, and nobody said whose signature to believe.
 	ErrNeedsCode = errors.New("this vault needs the code that kb device approve showed")
 	// ErrJoined: there is nothing to join.
-	ErrJoined = errors.New("this device has a vault already")
+	ErrJoined = errors.New("this device has that vault already")
+	// ErrNotAsked: a code for a request that was not made.
+	ErrNotAsked = errors.New("this device did not ask to join that vault, or has joined it")
 )
 
 // KindError says that this device's identity is of another kind than the
@@ -71,11 +74,16 @@ type JoinResult struct {
 
 // Join asks for this device to be let into a vault: it makes its identity, if
 // it has none, and a request. Called again it returns the same request, and
-// how it stands.
+// how it stands. The vault is one of this device's once the code was given, and
+// not before: a vault that cannot be opened would stop kb exec.
 func Join(ctx context.Context, o JoinOptions) (JoinResult, error) {
 	b := newBroker(o.Options)
 	var result JoinResult
-	path, err := b.joinPath(o)
+	name := joinName(o.VaultName)
+	if err := CheckVaultName(name); err != nil {
+		return result, err
+	}
+	path, err := b.joinPath(o.VaultPath)
 	if err != nil {
 		return result, err
 	}
@@ -96,43 +104,33 @@ func Join(ctx context.Context, o JoinOptions) (JoinResult, error) {
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
 	}
-	name := b.joinName(o.VaultName)
-	memory, err := b.store.VaultMemory(name)
-	if err != nil {
+	if err := b.notYet(ctx, name); err != nil {
 		return result, err
-	}
-	result.Identity, result.DeviceID = b.identityFile(), b.identity.ID()
-	if note, err := memory.Accepted(ctx); err != nil {
-		return result, err
-	} else if note != nil {
-		return result, ErrJoined
 	}
 	waiting, asked, err := b.store.Join(name)
 	if err != nil {
 		return result, err
 	}
-	if known, ok, err := b.vaultNamed(name); err != nil {
-		return result, err
-	} else if asked && ok && o.VaultPath == "" {
-		path = known.Path
+	if asked && o.VaultPath == "" {
+		path = waiting.Path
 	}
 	if err := kindFits(path, b.identity.PostQuantum(), false); err != nil {
 		return result, err
 	}
-	if !asked {
-		if waiting.Request, err = b.ask(ctx, name, o.Device); err != nil {
+	if !asked || waiting.Path != path {
+		waiting.Path = path
+		if waiting, err = b.ask(ctx, name, o.Device, waiting); err != nil {
 			return result, err
 		}
-	}
-	if err := b.store.PutVault(ctx, state.Vault{Name: name, Path: path}); err != nil {
-		return result, err
 	}
 	request, err := vaultfile.ParseJoinRequest(waiting.Request)
 	if err != nil {
 		return result, err
 	}
-	result.State, result.Vault, result.Device = JoinWaiting, path, request.Name
-	result.Request, result.Fingerprint = waiting.Request, request.Fingerprint()
+	result = JoinResult{
+		State: JoinWaiting, Request: waiting.Request, Fingerprint: request.Fingerprint(),
+		Device: request.Name, DeviceID: b.identity.ID(), Identity: b.identityFile(), Vault: path,
+	}
 	readable, err := vaultfile.Readable(path, b.identity)
 	if err != nil && !vaultfile.IsNotExist(err) {
 		return result, err
@@ -143,20 +141,35 @@ func Join(ctx context.Context, o JoinOptions) (JoinResult, error) {
 	return result, nil
 }
 
-// ask makes a request and keeps it until it is answered.
-func (b *Broker) ask(ctx context.Context, name, device string) (string, error) {
-	if device == "" {
-		device = b.identity.Name()
+// ask keeps a request until it is answered, and makes it if there is none.
+func (b *Broker) ask(ctx context.Context, name, device string, j state.Join) (state.Join, error) {
+	if j.Request == "" {
+		if device == "" {
+			device = b.identity.Name()
+		}
+		request, err := vaultfile.NewJoinRequest(b.identity, device, b.random)
+		if err != nil {
+			return j, err
+		}
+		j.Request = request.String()
 	}
-	request, err := vaultfile.NewJoinRequest(b.identity, device, b.random)
-	if err != nil {
-		return "", err
-	}
-	return request.String(), b.store.PutJoin(ctx, name, state.Join{Request: request.String()})
+	return j, b.store.PutJoin(ctx, name, j)
 }
 
-func (b *Broker) joinPath(o JoinOptions) (string, error) {
-	path := o.VaultPath
+// notYet returns ErrJoined if this device has accepted a vault of that name.
+func (b *Broker) notYet(ctx context.Context, name string) error {
+	memory, err := b.store.VaultMemory(name)
+	if err != nil {
+		return err
+	}
+	note, err := memory.Accepted(ctx)
+	if err == nil && note != nil {
+		err = ErrJoined
+	}
+	return err
+}
+
+func (b *Broker) joinPath(path string) (string, error) {
 	if path == "" {
 		path = b.paths.Vault()
 	}
@@ -167,22 +180,33 @@ func (b *Broker) joinPath(o JoinOptions) (string, error) {
 	return path, nil
 }
 
-func (b *Broker) joinName(name string) string {
+func joinName(name string) string {
 	if name == "" {
 		return defaultVault
 	}
 	return name
 }
 
-// vaultNamed is what this device knows of the vault that it calls name.
-func (b *Broker) vaultNamed(name string) (state.Vault, bool, error) {
-	vaults, err := b.store.Vaults()
-	for _, v := range vaults {
-		if v.Name == name {
-			return v, true, err
-		}
+// firstVault is where a device that has no vault looks for one: where it asked
+// to be let in, else in the config folder.
+func (b *Broker) firstVault() ([]state.Vault, error) {
+	first := state.Vault{Name: defaultVault, Path: b.vaultPath, Default: true}
+	waiting, err := b.store.Joins()
+	if err != nil {
+		return nil, err
 	}
-	return state.Vault{}, false, err
+	if len(waiting) > 0 {
+		first.Name = waiting[0]
+		if slices.Contains(waiting, defaultVault) {
+			first.Name = defaultVault
+		}
+		j, _, err := b.store.Join(first.Name)
+		if err != nil {
+			return nil, err
+		}
+		first.Path = j.Path
+	}
+	return []state.Vault{first}, nil
 }
 
 // kindFits compares an identity's kind with that of the vault at path, if there
@@ -196,7 +220,8 @@ func kindFits(path string, postQuantum, noIdentity bool) error {
 }
 
 // Trust has this device believe the signer whom the code of its join request
-// names, and opens the vault. A wrong code changes nothing.
+// names, and opens the vault. A wrong code changes nothing. An empty vaultName
+// is the default vault, or the one that was asked for first.
 func Trust(ctx context.Context, o Options, vaultName, code string) (*Broker, error) {
 	b := newBroker(o)
 	if err := b.openIdentity(ctx); err != nil {
@@ -205,17 +230,18 @@ func Trust(ctx context.Context, o Options, vaultName, code string) (*Broker, err
 	if b.ci {
 		return nil, ErrJoined
 	}
-	name := b.joinName(vaultName)
-	vault, known, err := b.vaultNamed(name)
-	if err != nil {
-		return nil, err
+	name := vaultName
+	if name == "" && b.registered {
+		name = defaultVault
+	} else if name == "" {
+		name = b.primary.name
 	}
 	waiting, asked, err := b.store.Join(name)
 	if err != nil {
 		return nil, err
 	}
-	if !known || !asked {
-		return nil, ErrJoined
+	if !asked {
+		return nil, ErrNotAsked
 	}
 	memory, err := b.store.VaultMemory(name)
 	if err != nil {
@@ -225,24 +251,27 @@ func Trust(ctx context.Context, o Options, vaultName, code string) (*Broker, err
 	if err != nil {
 		return nil, err
 	}
-	switch err := vaultfile.TrustByCode(ctx, vault.Path, b.identity, memory, request, code); {
+	switch err := vaultfile.TrustByCode(ctx, waiting.Path, b.identity, memory, request, code); {
 	case errors.Is(err, vaultfile.ErrWrongKey), vaultfile.IsNotExist(err):
 		return nil, fmt.Errorf("%w: %w", ErrNotApproved, err)
 	case errors.Is(err, vaultfile.ErrExists): // trusted before, by a kb that died here
 	case err != nil:
 		return nil, err
 	}
-	b.vaultPath, b.memory = vault.Path, memory
-	if err := b.reopen(ctx); err != nil {
+	if err := b.store.PutVault(ctx, state.Vault{Name: name, Path: waiting.Path}); err != nil {
 		return nil, err
 	}
-	return b, b.store.RemoveJoin(name)
+	if err := b.store.RemoveJoin(name); err != nil {
+		return nil, err
+	}
+	o.Vault = name
+	return Open(ctx, o)
 }
 
 // joining tells a vault that does not open because this device only asked to
 // join it from one that is wrong.
 func (b *Broker) joining(err error) error {
-	if b.ci || b.store == nil {
+	if b.ci || b.registered {
 		return err
 	}
 	switch {
@@ -250,11 +279,7 @@ func (b *Broker) joining(err error) error {
 	default:
 		return err
 	}
-	name := defaultVault
-	if v, ok, _ := b.store.DefaultVault(); ok {
-		name = v.Name
-	}
-	if _, asked, joinErr := b.store.Join(name); joinErr != nil || !asked {
+	if _, asked, joinErr := b.store.Join(b.primary.name); joinErr != nil || !asked {
 		return err
 	}
 	if errors.Is(err, vaultfile.ErrNoTrust) {

@@ -22,6 +22,7 @@ type Recovery struct {
 type RecoverOptions struct {
 	Options
 	VaultPath string // empty means the config folder
+	VaultName string // what this device calls the vault; empty means "default"
 	Device    string // name of the device; empty means the host's
 }
 
@@ -29,7 +30,10 @@ type RecoverOptions struct {
 // result's Finish makes the device's identity and adds it.
 func Recover(ctx context.Context, o RecoverOptions, key secret.Value) (*Recovery, error) {
 	b := newBroker(o.Options)
-	path, err := b.joinPath(JoinOptions{VaultPath: o.VaultPath})
+	if err := CheckVaultName(joinName(o.VaultName)); err != nil {
+		return nil, err
+	}
+	path, err := b.joinPath(o.VaultPath)
 	if err != nil {
 		return nil, err
 	}
@@ -69,26 +73,23 @@ func (r *Recovery) Finish(ctx context.Context, believe bool, passphrase secret.V
 	if b.identity.PostQuantum() != r.PostQuantum() {
 		return result, &KindError{PostQuantum: r.PostQuantum()}
 	}
-	path := b.vaultPath
+	path, name := b.vaultPath, joinName(r.o.VaultName)
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
 	}
-	memory, err := b.store.VaultMemory(defaultVault)
+	if err := b.notYet(ctx, name); err != nil {
+		return result, err
+	}
+	memory, err := b.store.VaultMemory(name)
 	if err != nil {
 		return result, err
 	}
-	if note, err := memory.Accepted(ctx); err != nil || note != nil {
-		if err == nil {
-			err = ErrJoined
-		}
-		return result, err
-	}
-	result.Identity, result.Vault = b.identityFile(), path
+	result.Identity, result.Vault, result.Name = b.identityFile(), path, name
 	if _, err := r.Recover(ctx, b.identity, memory, believe); err != nil {
 		return result, err
 	}
-	if err := b.store.RemoveJoin(defaultVault); err != nil {
+	if err := b.store.RemoveJoin(name); err != nil {
 		return result, err
 	}
-	return result, b.store.PutVault(ctx, state.Vault{Name: defaultVault, Path: path, Default: true})
+	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
 }

@@ -21,22 +21,25 @@ const expiringBefore = 7 * 24 * time.Hour
 
 // LoginState is a login and how it stands.
 type LoginState struct {
-	Login  vaultfile.Login
+	Login  vaultfile.Login // its Profile is as Show calls it
+	Vault  string          // that it is in
 	State  string
 	Reason string
 }
 
 // LoginStates lists every login, by profile and provider.
 func (b *Broker) LoginStates() []LoginState {
-	contents := b.Contents()
+	contents, names := b.All(), b.names()
 	states := make([]LoginState, 0, len(contents.Logins))
 	for _, l := range contents.Logins {
 		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault"}
+		home, _ := b.split(l.Profile)
+		s.Vault, s.Login.Profile = home.name, names.show(l.Profile)
 		want := ""
 		if p, ok := contents.Profile(l.Profile); ok {
 			want = p.Expect[l.Provider]
 		}
-		c := join(l, b.Catalog(), b.getenv)
+		c := join(l, b.catalogOf(l.Profile), b.getenv)
 		switch {
 		case c.problem != "":
 			s.State, s.Reason = StateNeedsLogin, c.problem
@@ -58,19 +61,16 @@ func (b *Broker) LoginStates() []LoginState {
 
 // Attention lists what a person should see to, each with the command for it.
 func (b *Broker) Attention() []string {
-	contents := b.Contents()
 	var out []string
-	if len(contents.Profiles) == 0 {
-		return []string{"no profile yet: run kb profile add NAME"}
-	}
-	if loneDevice(contents.Devices) {
-		out = append(out, "this device is the only one that can change the vault, and there is no recovery key: run kb device add-recovery, or kb device join on another device")
-	}
-	for _, d := range b.Checklist() {
-		if n := len(d.Open); n > 0 {
-			out = append(out, fmt.Sprintf("device %s was removed and knows %d secrets that were not changed since: run kb device checklist", d.Name, n))
+	for _, v := range b.Vaults() {
+		if v.Err != nil {
+			out = append(out, fmt.Sprintf("vault %s cannot be opened, and kb exec refuses without its rules: %v; mend it, or run kb vault forget %s", v.Name, v.Err, v.Name))
 		}
 	}
+	if len(b.All().Profiles) == 0 {
+		return append(out, "no profile yet: run kb profile add NAME")
+	}
+	out = append(out, b.deviceAttention()...)
 	for _, s := range b.LoginStates() {
 		if s.State == StateNeedsLogin || s.State == StateExpiring {
 			fix := fmt.Sprintf("run kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
@@ -81,18 +81,4 @@ func (b *Broker) Attention() []string {
 		}
 	}
 	return out
-}
-
-// loneDevice reports whether the vault is lost with one machine.
-func loneDevice(devices []vaultfile.Device) bool {
-	n := 0
-	for _, d := range devices {
-		switch d.Kind {
-		case vaultfile.KindDevice:
-			n++
-		case vaultfile.KindRecovery:
-			return false
-		}
-	}
-	return n == 1
 }
