@@ -153,7 +153,7 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	if len(raw) > maxFile {
 		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
 	}
-	if err := atomicfile.Write(target, raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
+	if err := atomicfile.Write(target, raw, atomicfile.Options{Durable: true, BeforeRename: before, Disk: atomicfile.DiskOf(ctx)}); err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
 	f := &File{path: target, payload: fresh, acc: &accepted{

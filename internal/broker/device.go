@@ -216,7 +216,7 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 		name = defaultVault
 	}
 	result.Vault = path
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), nil); err != nil {
 		return result, fmt.Errorf("place vault: %w", err)
 	}
 	memory, err := b.store.VaultMemory(name)
@@ -248,7 +248,7 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(b.paths.State, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(b.paths.State, nil); err != nil {
 		return nil, fmt.Errorf("keep identity: %w", err)
 	}
 	return identity, atomicfile.Write(path, data, atomicfile.Options{Durable: true})
