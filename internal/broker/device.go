@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kb/internal/atomicfile"
@@ -223,10 +224,24 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	if err != nil {
 		return result, err
 	}
-	if _, err := vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name}); err != nil {
+	_, err = vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name})
+	if errors.Is(err, vaultfile.ErrExists) && b.unlisted(path) {
+		// An Init that was cut off before the vault was listed. If it is not
+		// that, this device does not know the vault and cannot open it.
+		if _, openErr := vaultfile.Open(ctx, path, identity, memory); openErr == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return result, err
 	}
 	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
+}
+
+// unlisted reports whether this device does not know a vault at path.
+func (b *Broker) unlisted(path string) bool {
+	vaults, err := b.store.Vaults()
+	return err == nil && !slices.ContainsFunc(vaults, func(v state.Vault) bool { return v.Path == path })
 }
 
 func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
