@@ -186,7 +186,7 @@ func (w *wreck) promise(t testing.TB, what string) {
 	if err := json.Unmarshal(note, &n); err != nil {
 		t.Fatalf("%s: the note: %v", what, err)
 	}
-	kept, err := mem.Copy()
+	kept, err := mem.Kept(t.Context())
 	if err != nil {
 		t.Fatalf("%s: the copy: %v", what, err)
 	}

@@ -40,8 +40,8 @@ var (
 	// ErrRollback: older than what this device accepted.
 	ErrRollback = errors.New("vault is older than the one this device last accepted")
 	// ErrForked: edited elsewhere without knowing this device's last accepted
-	// one: to be merged.
-	ErrForked = errors.New("vault and the last accepted one were edited apart")
+	// one, of which there is no copy to merge it with.
+	ErrForked = errors.New("vault and the last accepted one were edited apart, and cannot be merged")
 )
 
 // Ways in which a call can be wrong while the vault is sound.
@@ -60,8 +60,6 @@ var (
 	ErrBadIdentity = errors.New("not a kb identity")
 	// ErrPassphrase: the passphrase does not open the identity.
 	ErrPassphrase = errors.New("wrong passphrase")
-	// ErrNotRemembered: the vault was saved, but Memory failed to keep that.
-	ErrNotRemembered = errors.New("vault was saved, but this device could not note it")
 )
 
 // NewerVersionError says that the vault needs a newer kb. Nothing was written.

@@ -39,22 +39,25 @@ func (m *VaultMemory) Accepted(context.Context) ([]byte, error) {
 	return note, nil
 }
 
-// Accept keeps a note and its vault file. The file goes first: a note without
-// its file would promise what is not there.
+// Accept keeps a note and its vault file; a nil file leaves the one that is
+// kept. The file goes first: a note without its file would promise what is not
+// there.
 func (m *VaultMemory) Accept(ctx context.Context, note, file []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	durable := atomicfile.Options{Durable: true, Disk: atomicfile.DiskOf(ctx)}
-	if err := m.store.put("accepted/file/"+m.name, file, durable); err != nil {
-		return fmt.Errorf("keep accepted vault: %w", err)
+	if file != nil {
+		if err := m.store.put("accepted/file/"+m.name, file, durable); err != nil {
+			return fmt.Errorf("keep accepted vault: %w", err)
+		}
 	}
 	return m.store.put("accepted/note/"+m.name, note, durable)
 }
 
-// Copy returns the last accepted vault file, nil if there is none. A process
-// killed within Accept leaves a copy that is newer than the note.
-func (m *VaultMemory) Copy() ([]byte, error) {
+// Kept returns the last accepted vault file, nil if there is none. A process
+// killed within Accept leaves one that is newer than the note.
+func (m *VaultMemory) Kept(context.Context) ([]byte, error) {
 	b, ok, err := m.store.Get("accepted/file/" + m.name)
 	if err != nil || !ok || len(b) == 0 {
 		return nil, err
