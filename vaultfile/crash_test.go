@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -147,8 +148,8 @@ func (w *wreck) found(t testing.TB, what string) string {
 }
 
 // mend checks what must hold after any accident to a save of "new" over "old"
-// that ended with err.
-func (w *wreck) mend(t testing.TB, what string, err error) {
+// that ended with err, and returns what was found.
+func (w *wreck) mend(t testing.TB, what string, err error) string {
 	t.Helper()
 	w.promise(t, what)
 	got := w.found(t, what)
@@ -170,6 +171,7 @@ func (w *wreck) mend(t testing.TB, what string, err error) {
 	if err := errors.Join(err, err2); err != nil || len(left)+len(inState) != 0 {
 		t.Fatalf("%s: after the next edit there still are %q %q, %v", what, left, inState, err)
 	}
+	return got
 }
 
 // promise checks that the note does not tell of a save that nobody has: of
@@ -252,14 +254,27 @@ func TestEveryFaultOfASave(t *testing.T) {
 	}
 	steps := d.Steps()
 	faults := faultdisk.Faults(steps)
-	cuts, ended := 0, map[string]int{}
+	cuts, second, ended := 0, 0, map[string]int{}
 	for _, fault := range faults {
 		what := fault.String() + " at " + steps[fault.Step].String()
 		w.reset(t)
 		d, err := w.save(t, &fault, "new")
 		n := d.Cuts()
-		w.mend(t, what, err)
+		if got := w.mend(t, what, err); verdict(err) == "failed" && !fault.Done && got != pair {
+			t.Errorf("%s: it was said to have failed, and is %q", what, got)
+		}
 		ended[verdict(err)]++
+		if fault.Err != nil {
+			// What is done about the failure can be cut off as well.
+			for last := len(d.Steps()); last > fault.Step+1; last-- {
+				twice := fault
+				twice.Then = &faultdisk.Fault{Step: last - 1}
+				w.reset(t)
+				_, err := w.save(t, &twice, "new")
+				w.mend(t, fmt.Sprintf("%s, and killed at step %d", what, last-1), err)
+				second++
+			}
+		}
 		if op := steps[fault.Step].Op; fault.Err != nil && (op == "create" || op == "write") {
 			n = 0 // what is unsynced is what a kill there leaves
 		}
@@ -273,7 +288,7 @@ func TestEveryFaultOfASave(t *testing.T) {
 			cuts++
 		}
 	}
-	t.Logf("%d steps, %d faults, %d power cuts; the saves ended %v", len(steps), len(faults), cuts, ended)
+	t.Logf("%d steps, %d faults, %d of them with a kill later, %d power cuts; the saves ended %v", len(steps), len(faults), second, cuts, ended)
 	for _, v := range []string{"killed", "failed", "unconfirmed"} {
 		if ended[v] == 0 {
 			t.Errorf("no save ended %q: the test does not reach it", v)

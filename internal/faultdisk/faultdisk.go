@@ -49,10 +49,11 @@ func (s Step) String() string { return s.Op + " " + s.Path }
 
 // Fault is what happens at one step.
 type Fault struct {
-	Step int   // which one, from 0
-	Err  error // what it returns; nil is a kill before it
-	Half bool  // of a write: half of it is written first
-	Done bool  // it is done all the same: an answer that came too late
+	Step int    // which one, from 0
+	Err  error  // what it returns; nil is a kill before it
+	Half bool   // of a write: half of it is written first
+	Done bool   // it is done all the same: an answer that came too late
+	Then *Fault // another one, later
 }
 
 func (f Fault) String() string {
@@ -144,7 +145,10 @@ func (d *Disk) step(op, path string) (do, half bool, err error) {
 	}
 	d.steps = append(d.steps, Step{op, name})
 	f := d.fault
-	if f == nil || f.Step != len(d.steps)-1 {
+	for f != nil && f.Step != len(d.steps)-1 {
+		f = f.Then
+	}
+	if f == nil {
 		return true, false, nil
 	}
 	if f.Err == nil {
