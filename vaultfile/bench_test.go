@@ -3,6 +3,7 @@ package vaultfile_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -114,4 +115,53 @@ func measured(b *testing.B, f func(i int)) {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	b.ReportMetric(ms(took[len(took)/2]), "p50-ms")
 	b.ReportMetric(ms(took[0]), "min-ms")
+}
+
+// BenchmarkMerge2x1000 merges two versions of a vault of 10,000 records, each
+// with 1,000 changes of its own, of which half are to the same records.
+func BenchmarkMerge2x1000(b *testing.B) {
+	w := newWorld(b)
+	desk := newIdentity(b, "desk")
+	fill(b, w, 10000)
+	f := w.edit(b, func(tx *vaultfile.Tx) error {
+		return tx.PutDevice(vaultfile.Device{ID: desk.ID(), Name: "desk", Recipient: desk.Recipient(), SignKey: desk.SignKey(), Kind: vaultfile.KindDevice})
+	})
+	other := &world{path: filepath.Join(b.TempDir(), "vault.age"), id: desk, mem: vaultfile.NewMemory()}
+	if err := vaultfile.FirstTrust(b.Context(), other.mem, f.ID(), w.id.ID(), w.id.SignKey()); err != nil {
+		b.Fatal(err)
+	}
+	base, err := os.ReadFile(w.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(other.path, base, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	side := func(w *world, from int) []byte {
+		logins := w.open(b).Contents().Logins
+		w.edit(b, func(tx *vaultfile.Tx) error {
+			for _, l := range logins[from : from+1000] {
+				l.Account += " of " + w.id.Name()
+				if err := tx.PutLogin(l); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		raw, err := os.ReadFile(w.path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return raw
+	}
+	ours, theirs := side(w, 0), side(other, 500)
+	measured(b, func(int) {
+		_, report, err := vaultfile.Merge(b.Context(), ours, theirs, w.id, w.mem)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(report.Changes) < 500 {
+			b.Fatalf("the merge took %d changes", len(report.Changes))
+		}
+	})
 }

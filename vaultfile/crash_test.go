@@ -254,7 +254,15 @@ func TestEveryFaultOfASave(t *testing.T) {
 	}
 	steps := d.Steps()
 	faults := faultdisk.Faults(steps)
-	cuts, second, ended := 0, 0, map[string]int{}
+	cuts, second, ended := d.Cuts(), 0, map[string]int{}
+	for cut := range cuts {
+		w.reset(t)
+		d, err := w.save(t, nil, "new")
+		if err := errors.Join(err, d.Cut(cut)); err != nil {
+			t.Fatal(err)
+		}
+		w.mend(t, "saved, and the power", nil)
+	}
 	for _, fault := range faults {
 		what := fault.String() + " at " + steps[fault.Step].String()
 		w.reset(t)
@@ -266,7 +274,11 @@ func TestEveryFaultOfASave(t *testing.T) {
 		ended[verdict(err)]++
 		if fault.Err != nil {
 			// What is done about the failure can be cut off as well.
-			for last := len(d.Steps()); last > fault.Step+1; last-- {
+			every := 3
+			if thorough() {
+				every = 1
+			}
+			for last := len(d.Steps()); last > fault.Step+1; last -= every {
 				twice := fault
 				twice.Then = &faultdisk.Fault{Step: last - 1}
 				w.reset(t)

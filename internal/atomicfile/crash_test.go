@@ -56,7 +56,12 @@ func TestEveryFaultLeavesOldOrNew(t *testing.T) {
 		t.Errorf("steps are %s", fmtSteps(steps))
 	}
 	faults := faultdisk.Faults(steps)
-	cuts := 0
+	cuts := d.Cuts()
+	for n := range cuts {
+		if got, _, _ := after(t, nil, n, durable); got != "new content" {
+			t.Errorf("saved, then the power: %q", got)
+		}
+	}
 	for _, fault := range faults {
 		got, d, err := after(t, &fault, -1, durable)
 		want := []string{"old content"}
