@@ -308,6 +308,108 @@ func TestEveryFaultOfASave(t *testing.T) {
 	}
 }
 
+// A save is killed, and so is the next one, which began with finding the first
+// cut off, at every pair of steps (every fourth pair without KB_E2E=1).
+func TestKilledTwice(t *testing.T) {
+	w := newWreck(t)
+	d, err := w.save(t, nil, "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, pairs := len(d.Steps()), 0
+	for i := range n {
+		w.reset(t)
+		_, _ = w.save(t, &faultdisk.Fault{Step: i}, "new")
+		first := *w
+		first.keep(t)
+		for j := range n + 1 { // one more: what the first left is swept
+			if !thorough() && (i+j)%4 != 0 {
+				continue
+			}
+			pairs++
+			first.reset(t)
+			_, err := w.save(t, &faultdisk.Fault{Step: j}, "new")
+			w.mend(t, fmt.Sprintf("killed before step %d, and the next before step %d", i, j), err)
+		}
+	}
+	t.Logf("%d pairs of kills", pairs)
+}
+
+// The same for the first save of all. Afterwards there is a vault, which this
+// device opens, or none, and then it can be made.
+func TestEveryFaultOfCreate(t *testing.T) {
+	w := &wreck{root: t.TempDir(), scratch: filepath.Join(t.TempDir(), "v.age"), id: newIdentity(t, "laptop")}
+	if err := os.Mkdir(filepath.Join(w.root, "dotfiles"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.memory(t)
+	w.keep(t)
+	create := func(fault *faultdisk.Fault) (*faultdisk.Disk, error) {
+		w.reset(t)
+		if err := os.MkdirAll(filepath.Dir(w.path()), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		mem := w.memory(t)
+		ctx, d := w.disk(t, fault)
+		_, err := vaultfile.Create(ctx, w.path(), w.id, mem, vaultfile.Options{})
+		return d, err
+	}
+	found := map[string]int{}
+	mend := func(what string, err error) {
+		t.Helper()
+		_, openErr := vaultfile.Open(w.calm(t), w.path(), w.id, w.memory(t))
+		switch {
+		case openErr == nil:
+			found["a vault"]++
+		case !vaultfile.IsNotExist(openErr), err == nil:
+			t.Fatalf("%s: Create said %v, and Open %v", what, err, openErr)
+		default:
+			found["none"]++
+			if _, err := vaultfile.Create(w.calm(t), w.path(), w.id, w.memory(t), vaultfile.Options{}); err != nil {
+				t.Fatalf("%s: again: %v", what, err)
+			}
+		}
+		if _, err := vaultfile.Edit(w.calm(t), w.path(), w.id, w.memory(t), both("new")); err != nil {
+			t.Fatalf("%s: the next edit: %v", what, err)
+		}
+	}
+	d, err := create(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := d.Steps()
+	for cut := range d.Cuts() {
+		d, err := create(nil)
+		if err := errors.Join(err, d.Cut(cut)); err != nil {
+			t.Fatal(err)
+		}
+		mend("created, and the power", nil)
+	}
+	for _, fault := range faultdisk.Faults(steps) {
+		what := fault.String() + " at " + steps[fault.Step].String()
+		d, err := create(&fault)
+		cuts := d.Cuts()
+		mend(what, err)
+		if fault.Err != nil {
+			continue // what is unsynced is what a kill there leaves
+		}
+		for cut := range cuts {
+			if !thorough() && cut%7 != 0 {
+				continue
+			}
+			d, err := create(&fault)
+			if err := d.Cut(cut); err != nil {
+				t.Fatal(err)
+			}
+			mend(what+", and the power", err)
+		}
+	}
+	t.Logf("%d steps; found %v", len(steps), found)
+	if found["none"] == 0 || found["a vault"] == 0 {
+		t.Error("the test does not reach both ends")
+	}
+}
+
 func verdict(err error) string {
 	switch {
 	case err == nil:

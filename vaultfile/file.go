@@ -393,21 +393,30 @@ func check(ctx context.Context, raw []byte, id *Identity, acc *accepted, mem Mem
 }
 
 // interrupted is the save that was to replace the file in the vault's place,
-// from what this device keeps of it.
+// from what this device keeps of it. Where a later save that began with it was
+// cut off as well, what is kept is that one, and newer than the note.
 func interrupted(ctx context.Context, id *Identity, acc *accepted, mem Memory) (*File, error) {
 	raw, err := mem.Kept(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if sha256.Sum256(raw) != acc.File {
-		return nil, ErrRollback // a state that something else wrote
-	}
 	o, err := openRaw(raw, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the vault that this device kept: %w", err)
 	}
-	f := &File{payload: o.p, acc: acc, unsaved: true, interrupted: true, report: &Report{}}
+	f := &File{payload: o.p, acc: acc}
 	f.contents.Store(o.c)
+	if sha256.Sum256(raw) != acc.File {
+		t, err := o.verify(trust{acc.Trusted, acc.Removed})
+		if err != nil {
+			return nil, fmt.Errorf("read the vault that this device kept: %w", err)
+		}
+		if o.p.vaultID != acc.VaultID || o.digest != acc.Payload && o.p.clock.Compare(acc.Clock) != After {
+			return nil, ErrRollback // not what the note is about
+		}
+		f = o.file(id, acc, t, raw)
+	}
+	f.unsaved, f.interrupted, f.report = true, true, &Report{}
 	return f, nil
 }
 
