@@ -40,6 +40,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
@@ -52,6 +53,8 @@ func advise(err error) error {
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):
 		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &meanwhile):
+		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
 	case errors.Is(err, broker.ErrAmbiguousRule):
