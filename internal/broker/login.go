@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kb/internal/plain"
+	"kb/internal/secret"
 	"kb/internal/secretref"
 	"kb/providers"
 	"kb/vaultfile"
@@ -94,7 +95,7 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		return result, err
 	}
 	login.Profile = name
-	joined := join(login, b.catalogOf(full), b.getenv)
+	joined := join(login, b.catalogOf(full), func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:
@@ -123,6 +124,9 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		return result, &WrongAccountError{b.Show(full), login.Provider, want, login.Account}
 	}
 	login.Created = b.now().UTC().Truncate(time.Second)
+	if err := b.wantHere(ctx, home, login); err != nil {
+		return result, err
+	}
 	return result, b.edit(ctx, home, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
 }
 
