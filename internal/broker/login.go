@@ -95,7 +95,9 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		return result, err
 	}
 	login.Profile = name
-	joined := join(login, b.catalogOf(full), func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
+	known := login
+	known.Profile = full
+	joined := b.join(known, func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:

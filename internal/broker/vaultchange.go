@@ -227,6 +227,7 @@ func (c profileChange) apply(tx *vaultfile.Tx, now *vaultfile.Contents) error {
 	case !exists:
 		return meanwhile
 	}
+	settles := false
 	for _, f := range profileFields {
 		switch {
 		case f.equal(c.old, c.new):
@@ -234,9 +235,16 @@ func (c profileChange) apply(tx *vaultfile.Tx, now *vaultfile.Contents) error {
 			return meanwhile
 		default:
 			f.copy(&is, c.new)
+			settles = settles || f.name == "also"
 		}
 	}
-	return tx.PutProfile(is)
+	if err := tx.PutProfile(is); err != nil {
+		return err
+	}
+	if settles {
+		tx.Settle("profile", name) // a person has said what the list is
+	}
+	return nil
 }
 
 func (c ruleChange) apply(tx *vaultfile.Tx, now *vaultfile.Contents) error {
