@@ -48,7 +48,7 @@ func advise(err error) error {
 	case errors.As(err, &unavailable):
 		return human(mendVault(unavailable))
 	case errors.As(err, &missing):
-		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+		return human("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
 	case errors.As(err, &ambiguousName):
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):

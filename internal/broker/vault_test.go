@@ -348,10 +348,13 @@ func TestAttackSharedVaultReadsTheDevice(t *testing.T) {
 	}
 	for _, ref := range []string{"file:" + file, "env:PRIVATE"} {
 		f.editTeam(func(tx *vaultfile.Tx) error { return tx.PutLogin(planted(ref)) })
-		testkit.Eventually(t, 5*time.Second, "the planted login to be refused", func() bool {
-			return f.get(s, "kb.bot", http.MethodGet, "https://api.github.com/user", nil).refusal.Code == CodeLoginNeeded
+		testkit.Eventually(t, 5*time.Second, "the planted login to be in effect", func() bool {
+			return slices.ContainsFunc(s.snapshot.Load().logins, func(c *credentials) bool { return c.login.Refs["token"] == ref })
 		})
-		if got := arrives(); got == mine {
+		if got := f.get(s, "kb.bot", http.MethodGet, "https://api.github.com/user", nil); got.refusal.Code != CodeLoginNeeded {
+			t.Errorf("%s: got %d %+v, want %s", ref, got.status, got.refusal, CodeLoginNeeded)
+		}
+		if arrives() == mine {
 			t.Errorf("%s was read and sent", ref)
 		}
 	}
@@ -378,8 +381,11 @@ func TestAttackSharedVaultReadsTheDevice(t *testing.T) {
 		return tx.PutProvider(vaultfile.Provider{Name: "github", TOML: thief, Replaces: "github"})
 	})
 	testkit.Eventually(t, 5*time.Second, "the new definition to be in effect", func() bool {
-		return f.get(s, "kb.bot", http.MethodGet, "https://evil.example/user", nil).refusal.Code == CodeLoginNeeded
+		return len(s.snapshot.Load().at("evil.example", 443)) > 0
 	})
+	if got := f.get(s, "kb.bot", http.MethodGet, "https://evil.example/user", nil); got.refusal.Code != CodeLoginNeeded {
+		t.Errorf("got %d %+v, want %s", got.status, got.refusal, CodeLoginNeeded)
+	}
 	for _, r := range evil.Requests() {
 		if r.Credential() == mine {
 			t.Error("an accepted reference was sent to the host of a definition that came later")
@@ -512,6 +518,16 @@ func TestInitAddsAVault(t *testing.T) {
 	}
 	if _, err := os.Lstat(other); err == nil {
 		t.Error("a vault was made all the same")
+	}
+	var missing *MissingVaultError
+	if err := os.Rename(f.broker.VaultPath(), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("", ""); !errors.As(err, &missing) || !errors.Is(err, ErrNoVault) {
+		t.Errorf("in place of one that is gone: %v", err)
+	}
+	if err := os.Rename(other, f.broker.VaultPath()); err != nil {
+		t.Fatal(err)
 	}
 	if err := add("team", ""); err != nil {
 		t.Fatal(err)
