@@ -46,6 +46,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
@@ -53,11 +54,13 @@ func advise(err error) error {
 	case errors.As(err, &unavailable):
 		return human(mendVault(unavailable))
 	case errors.As(err, &missing):
-		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+		return human("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
 	case errors.As(err, &ambiguousName):
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):
 		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &meanwhile):
+		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
 	case errors.Is(err, broker.ErrAmbiguousRule):

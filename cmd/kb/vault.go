@@ -11,7 +11,7 @@ import (
 
 func newVault(a *app) *cobra.Command {
 	return a.vaultFlag(group("vault", "where the vaults are and what is in them",
-		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultForget(a), newVaultRecover(a)))
+		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultEdit(a), newVaultForget(a), newVaultRecover(a)))
 }
 
 // findVaults lists this device's vaults, also those that cannot be opened.
