@@ -34,9 +34,32 @@ func advise(err error) error {
 		start     *supervisor.StartError
 		insecure  *state.InsecureDirError
 	)
+	var (
+		ambiguousName *broker.AmbiguousProfileError
+		unavailable   *broker.UnavailableError
+		missing       *broker.MissingVaultError
+		noVault       *broker.UnknownVaultError
+		noRule        *broker.UnknownRuleError
+	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
 	switch {
+	case errors.As(err, &unavailable):
+		return human(mendVault(unavailable))
+	case errors.As(err, &missing):
+		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+	case errors.As(err, &ambiguousName):
+		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
+	case errors.As(err, &noVault):
+		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &noRule):
+		return failure("run kb rule ls")
+	case errors.Is(err, broker.ErrAmbiguousRule):
+		return human("run kb rule rm VAULT/ID with one of them")
+	case errors.Is(err, broker.ErrVaultName):
+		return hint.Exit(hint.Usage, err, "choose another name: kb init --name NAME")
+	case errors.Is(err, broker.ErrUnnamed):
+		return hint.Exit(hint.Usage, err, "run kb init --vault PATH --name NAME")
 	case errors.Is(err, broker.ErrNoHome):
 		return failure("set HOME to your home directory")
 	case errors.Is(err, broker.ErrNoIdentity), errors.Is(err, broker.ErrNoVault):
@@ -85,6 +108,15 @@ func advise(err error) error {
 	return adviseVault(err)
 }
 
+// mendVault is what to do about a vault without which nothing can be decided.
+func mendVault(e *broker.UnavailableError) string {
+	fix := hint.Fix(advise(e.Err))
+	if fix != "" {
+		fix += "; "
+	}
+	return fix + "or do without it: kb vault forget " + e.Vault
+}
+
 // adviseVault knows the ways in which a vault can be wrong.
 func adviseVault(err error) error {
 	for _, known := range []struct {
@@ -94,7 +126,7 @@ func adviseVault(err error) error {
 		{vaultfile.ErrWrongKey, "open it on a device that can, and add this one there (kb device add-ci for a job)"},
 		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
 		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age): merging is not there yet"},
-		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH"},
+		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH --name NAME"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrBadSignature, "put a version back that a device of yours saved (git log -- vault.age)"},
@@ -103,7 +135,7 @@ func adviseVault(err error) error {
 		{vaultfile.ErrTruncated, "restore the file from git: git checkout -- vault.age"},
 		{vaultfile.ErrMalformed, "restore the file from git: git checkout -- vault.age"},
 		{vaultfile.ErrNotVault, "check the path: kb vault path shows where kb looks"},
-		{vaultfile.ErrExists, "it is yours already: run kb status; or choose another place with --vault PATH"},
+		{vaultfile.ErrExists, "it is yours already: run kb status; or add another: kb init --vault PATH --name NAME"},
 		{vaultfile.ErrReadOnly, "do it on a device of your own: a CI identity only reads"},
 		{vaultfile.ErrPassphrase, "run kb unlock again"},
 		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},

@@ -24,6 +24,7 @@ type app struct {
 	err     io.Writer
 	environ []string
 	getenv  func(string) string
+	vault   string // --vault NAME of the verbs that are about one vault; empty is the default one
 	stop    func() // gives the default signal handling back, before a child runs
 	exit    int    // a child's own exit code, when a verb ended with one
 }
@@ -69,16 +70,43 @@ func cleanLines(s string) string {
 	return strings.Join(lines, "\n    ")
 }
 
-// broker opens the vault and the device's state.
-func (a *app) broker(ctx context.Context) (*broker.Broker, error) { return a.brokerAt(ctx, nil) }
+// broker opens the vault that the verb is about, and the device's state. Of
+// other vaults that cannot be opened it says so and goes on.
+func (a *app) broker(ctx context.Context) (*broker.Broker, error) {
+	return a.sayMissing(a.open(ctx, broker.Options{Vault: a.vault}))
+}
 
-// brokerAt does, and reads meanwhile where a session will start.
-func (a *app) brokerAt(ctx context.Context, standing *broker.DecideSpec) (*broker.Broker, error) {
-	paths, err := broker.FindPaths(a.getenv)
+// brokerOfAny does for verbs that are about every vault, or about that of a
+// profile: it goes on with those that can be opened.
+func (a *app) brokerOfAny(ctx context.Context) (*broker.Broker, error) {
+	return a.sayMissing(a.open(ctx, broker.Options{Any: true}))
+}
+
+func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error) {
+	var err error
+	if o.Paths, err = broker.FindPaths(a.getenv); err != nil {
+		return nil, err
+	}
+	o.Getenv = a.getenv
+	return broker.Open(ctx, o)
+}
+
+func (a *app) sayMissing(b *broker.Broker, err error) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return broker.Open(ctx, broker.Options{Paths: paths, Getenv: a.getenv, Standing: standing})
+	for _, v := range b.Vaults() {
+		if v.Err != nil {
+			fmt.Fprintf(a.err, "kb: going on without vault %s: %s\n", v.Name, cleanLines(v.Err.Error()))
+		}
+	}
+	return b, nil
+}
+
+// vaultFlag gives a verb and those below it --vault NAME.
+func (a *app) vaultFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.PersistentFlags().StringVar(&a.vault, "vault", "", "name of the vault, where there are several (kb vault ls); default: the default one")
+	return cmd
 }
 
 // json prints v on stdout, indented, with HTML characters as they are.

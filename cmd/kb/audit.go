@@ -107,7 +107,7 @@ func newAuditVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify", Short: "check that no audit line was changed, removed or added", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}

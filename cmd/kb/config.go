@@ -39,7 +39,7 @@ func newConfigList(a *app) *cobra.Command {
 }
 
 func settings(cmd *cobra.Command, a *app) (map[string]string, error) {
-	b, err := a.broker(cmd.Context())
+	b, err := a.brokerOfAny(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ terminal and kept in the device's encrypted state.
 An empty VALUE unsets it.`,
 		Args: exactArgs(2, "a setting's name and its value"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}

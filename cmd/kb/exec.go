@@ -110,7 +110,7 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	if session := a.getenv("KB_SESSION"); session != "" {
 		return nested(a, o, environ, session)
 	}
-	b, err := a.brokerAt(ctx, &broker.DecideSpec{Environ: environ, Command: o.command[0]})
+	b, err := a.open(ctx, broker.Options{Any: true, Standing: &broker.DecideSpec{Environ: environ, Command: o.command[0]}})
 	if err != nil {
 		return 0, err
 	}

@@ -21,8 +21,9 @@ func newInit(a *app) *cobra.Command {
 		Short: "make this device's identity and a vault",
 		Long: `Make this device's identity, and a vault that it can open.
 
-The vault is one age-encrypted file, meant to be kept with your dotfiles. With
---passphrase the identity is wrapped by one; kb unlock then opens it for a while.`,
+The vault is one age-encrypted file, meant to be kept with your dotfiles. On a
+device that has one, --name NAME adds another, such as one that a team shares.
+With --passphrase the identity is wrapped by one; kb unlock then opens it for a while.`,
 		Args: noArgs,
 		RunE: a.guarded(func(cmd *cobra.Command, _ []string) error {
 			paths, err := broker.FindPaths(a.getenv)
@@ -40,13 +41,18 @@ The vault is one age-encrypted file, meant to be kept with your dotfiles. With
 				return err
 			}
 			fmt.Fprintf(a.err, "identity %s\nvault    %s\n", result.Identity, result.Vault)
+			if result.Further {
+				fmt.Fprintf(a.err, "note: its profiles are %s/NAME where another vault has one of that name\n", result.Name)
+				fmt.Fprintf(a.err, "next: kb profile add NAME --vault %s\n", result.Name)
+				return nil
+			}
 			fmt.Fprintln(a.err, "note: only this identity opens the vault; keep a copy of its file in a safe place")
 			fmt.Fprintln(a.err, "next: kb profile add NAME --git-email EMAIL")
 			return nil
 		}),
 	}
 	cmd.Flags().StringVar(&o.VaultPath, "vault", "", "where to put the vault (a dotfiles repository); default: the config folder")
-	cmd.Flags().StringVar(&o.Name, "name", "", "name of the vault, where there are several")
+	cmd.Flags().StringVar(&o.Name, "name", "", "name of the vault; needed where there are several")
 	cmd.Flags().StringVar(&o.Device, "device", "", "name of this device; default: the host name")
 	cmd.Flags().BoolVar(&passphrase, "passphrase", false, "wrap the identity with a passphrase")
 	return cmd

@@ -64,19 +64,14 @@ line; for several fields, "name: value" lines), or kept as a reference with --fr
 
 func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	ctx := cmd.Context()
-	b, err := a.broker(ctx)
+	b, err := a.brokerOfAny(ctx)
 	if err != nil {
 		return err
 	}
-	if o.profile == "" {
-		if o.profile, err = profileHere(ctx, a, b); err != nil {
-			return err
-		}
+	if o.profile, err = profileOf(ctx, a, b, o.profile); err != nil {
+		return err
 	}
-	if _, ok := findProfile(b.Contents(), o.profile); !ok {
-		return noProfile(o.profile)
-	}
-	definition, err := b.Definition(o.provider, o.base)
+	definition, err := b.Definition(o.profile, o.provider, o.base)
 	if err != nil {
 		return err
 	}
@@ -85,10 +80,10 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 		return usage(cmd, fmt.Errorf("%s has no login method %q, only %s", definition.Name, o.method, methodNames(definition)))
 	}
 	login := vaultfile.Login{Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Method}
-	if !o.replace && slices.ContainsFunc(b.Contents().Logins, func(l vaultfile.Login) bool {
+	if !o.replace && slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
 		return l.Profile == login.Profile && l.Provider == login.Provider && l.As == login.As
 	}) {
-		return hint.Wrap(fmt.Errorf("log in: profile %q has a login at %s already", login.Profile, loginName(login)),
+		return hint.Wrap(fmt.Errorf("log in: profile %q has a login at %s already", b.Show(login.Profile), loginName(login)),
 			"add --replace to replace it, or --as NAME for a second one")
 	}
 	switch {
@@ -115,15 +110,19 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if result.Account != "" {
 		who = " as " + result.Account
 	}
-	fmt.Fprintf(a.err, "profile %s is logged in at %s%s\n", login.Profile, loginName(login), who)
+	fmt.Fprintf(a.err, "profile %s is logged in at %s%s\n", b.Show(login.Profile), loginName(login), who)
 	if result.Note != "" {
 		fmt.Fprintf(a.err, "note: %s\n", result.Note)
 	}
 	return nil
 }
 
-// profileHere is the profile of the current directory.
-func profileHere(ctx context.Context, a *app, b *broker.Broker) (string, error) {
+// profileOf is the full name of the profile that -p names, or of the current
+// directory's.
+func profileOf(ctx context.Context, a *app, b *broker.Broker, given string) (string, error) {
+	if given != "" {
+		return b.Find(given)
+	}
 	d, err := b.Decide(ctx, broker.DecideSpec{Environ: childEnviron(a.environ)})
 	if err != nil {
 		return "", hint.Exit(hint.Code(err), err, "name the profile with -p NAME")
@@ -274,28 +273,25 @@ func newLogout(a *app) *cobra.Command {
 		Use: "logout PROVIDER", Short: "remove a login from the vault, and so from every device", Args: exactArgs(1, "a provider's name"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			b, err := a.broker(ctx)
+			b, err := a.brokerOfAny(ctx)
 			if err != nil {
 				return err
 			}
-			if profileName == "" {
-				if profileName, err = profileHere(ctx, a, b); err != nil {
-					return err
-				}
+			full, err := profileOf(ctx, a, b, profileName)
+			if err != nil {
+				return err
 			}
-			i := slices.IndexFunc(b.Contents().Logins, func(l vaultfile.Login) bool {
-				return l.Profile == profileName && l.Provider == args[0] && l.As == as
-			})
-			if i < 0 {
-				return hint.Wrap(fmt.Errorf("log out: profile %q has no login at %s", profileName,
-					loginName(vaultfile.Login{Provider: args[0], As: as})), "run kb status")
+			login := vaultfile.Login{Profile: full, Provider: args[0], As: as}
+			if !slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
+				return l.Profile == full && l.Provider == login.Provider && l.As == as
+			}) {
+				return hint.Wrap(fmt.Errorf("log out: profile %q has no login at %s", b.Show(full), loginName(login)), "run kb status")
 			}
-			login := b.Contents().Logins[i]
-			if err := b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.DeleteLogin(login.ID) }); err != nil {
+			if err := b.RemoveLogin(ctx, full, login.Provider, as); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.err, "profile %s is logged out of %s; the key itself still works: revoke it at the provider if it may be known\n",
-				profileName, loginName(login))
+				b.Show(full), loginName(login))
 			return nil
 		}),
 	}

@@ -17,7 +17,7 @@ func newPinList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "list pins", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func newPinRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm DIR", Short: "forget the pin of a directory", Args: exactArgs(1, "a directory"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}

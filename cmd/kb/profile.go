@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/profile"
 	"kb/vaultfile"
@@ -66,7 +67,7 @@ func (f *profileFlags) apply(cmd *cobra.Command, p *profile.Profile) error {
 
 func newProfileAdd(a *app) *cobra.Command {
 	var f profileFlags
-	cmd := &cobra.Command{
+	cmd := a.vaultFlag(&cobra.Command{
 		Use: "add NAME", Short: "make a profile", Args: exactArgs(1, "a profile name"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
 			b, err := a.broker(cmd.Context())
@@ -83,10 +84,15 @@ func newProfileAdd(a *app) *cobra.Command {
 			if err := b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error { return tx.PutProfile(p) }); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "profile %s added; give it a rule (kb rule add %s --remote …) and logins (kb login PROVIDER -p %s)\n", p.Name, p.Name, p.Name)
+			name := p.Name
+			if _, err := b.Find(name); err != nil {
+				name = b.VaultName() + "/" + name
+				fmt.Fprintf(a.err, "note: it is not the only profile %s: say %s\n", p.Name, name)
+			}
+			fmt.Fprintf(a.err, "profile %s added; give it a rule (kb rule add %s --remote …) and logins (kb login PROVIDER -p %s)\n", name, name, name)
 			return nil
 		}),
-	}
+	})
 	f.register(cmd)
 	return cmd
 }
@@ -96,18 +102,22 @@ func newProfileSet(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set NAME", Short: "change a profile", Args: exactArgs(1, "a profile name"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			p, ok := findProfile(b.Contents(), args[0])
-			if !ok {
-				return noProfile(args[0])
+			full, err := b.Find(args[0])
+			if err != nil {
+				return err
+			}
+			p, _, err := b.Profile(full)
+			if err != nil {
+				return err
 			}
 			if err := f.apply(cmd, &p); err != nil {
 				return err
 			}
-			return b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error { return tx.PutProfile(p) })
+			return b.PutProfile(cmd.Context(), full, p)
 		}),
 	}
 	f.register(cmd)
@@ -116,7 +126,8 @@ func newProfileSet(a *app) *cobra.Command {
 
 // profileJSON is a profile in --json output.
 type profileJSON struct {
-	Name       string            `json:"name"`
+	Name       string            `json:"name"` // as -p takes it
+	Vault      string            `json:"vault"`
 	GitName    string            `json:"git_name,omitempty"`
 	GitEmail   string            `json:"git_email,omitempty"`
 	SigningKey string            `json:"signing_key,omitempty"`
@@ -128,10 +139,11 @@ type profileJSON struct {
 	Logins     []string          `json:"logins"`
 }
 
-func describeProfile(c vaultfile.Contents, p profile.Profile) profileJSON {
+// describeProfile describes a profile with the records of its vault.
+func describeProfile(b *broker.Broker, full string, c vaultfile.Contents, p profile.Profile) profileJSON {
 	out := profileJSON{
-		Name: p.Name, GitName: p.GitName, GitEmail: p.GitEmail, SigningKey: p.SigningKey,
-		Also: p.Also, Egress: p.Egress, Expect: p.Expect, Default: c.Setting(vaultfile.SettingDefaultProfile) == p.Name,
+		Name: b.Show(full), Vault: b.VaultOf(full), GitName: p.GitName, GitEmail: p.GitEmail, SigningKey: p.SigningKey,
+		Also: p.Also, Egress: p.Egress, Expect: p.Expect, Default: b.DefaultProfile() == full,
 		Rules: []string{}, Logins: []string{},
 	}
 	if out.Egress == "" {
@@ -155,14 +167,17 @@ func newProfileList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "list profiles", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			c := b.Contents()
 			list := []profileJSON{}
-			for _, p := range c.Profiles {
-				list = append(list, describeProfile(c, p))
+			for _, named := range b.All().Profiles {
+				p, c, err := b.Profile(named.Name)
+				if err != nil {
+					return err
+				}
+				list = append(list, describeProfile(b, named.Name, c, p))
 			}
 			if asJSON {
 				return a.json(list)
@@ -191,15 +206,19 @@ func newProfileShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "show a profile with its rules and logins", Args: exactArgs(1, "a profile name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			p, ok := findProfile(b.Contents(), args[0])
-			if !ok {
-				return noProfile(args[0])
+			full, err := b.Find(args[0])
+			if err != nil {
+				return err
 			}
-			d := describeProfile(b.Contents(), p)
+			p, c, err := b.Profile(full)
+			if err != nil {
+				return err
+			}
+			d := describeProfile(b, full, c, p)
 			if asJSON {
 				return a.json(d)
 			}
@@ -236,15 +255,15 @@ func newProfileRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME", Short: "remove a profile, its rules and its logins", Args: exactArgs(1, "a profile name"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			name := args[0]
-			if _, ok := findProfile(b.Contents(), name); !ok {
-				return noProfile(name)
+			full, err := b.Find(args[0])
+			if err != nil {
+				return err
 			}
-			return b.RemoveProfile(cmd.Context(), name)
+			return b.RemoveProfile(cmd.Context(), full)
 		}),
 	}
 }
@@ -260,8 +279,11 @@ func newProfileDefault(a *app) *cobra.Command {
 			name := args[0]
 			if name == "none" {
 				name = ""
-			} else if _, ok := findProfile(b.Contents(), name); !ok {
-				return noProfile(name)
+			} else if name, err = b.Find(name); err != nil {
+				return err
+			} else if strings.Contains(name, "/") {
+				return hint.Wrap(fmt.Errorf("set default profile: %s is not in vault %s, whose setting it is", name, b.VaultName()),
+					"name a profile of that vault (kb profile ls), or give the directory a rule: kb rule add "+name+" --dir …")
 			}
 			return b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error {
 				return tx.PutSetting(vaultfile.Setting{Name: vaultfile.SettingDefaultProfile, Value: name})
@@ -276,8 +298,4 @@ func findProfile(c vaultfile.Contents, name string) (profile.Profile, bool) {
 		return profile.Profile{}, false
 	}
 	return c.Profiles[i], true
-}
-
-func noProfile(name string) error {
-	return hint.Wrap(fmt.Errorf("find profile %q: there is none of that name", name), "run kb profile ls, or kb profile add "+name)
 }

@@ -15,8 +15,8 @@ import (
 )
 
 func newProvider(a *app) *cobra.Command {
-	return group("provider", "services that kb knows, and your own definitions",
-		newProviderList(a), newProviderShow(a), newProviderLint(a), newProviderAdd(a), newProviderRemove(a))
+	return a.vaultFlag(group("provider", "services that kb knows, and your own definitions",
+		newProviderList(a), newProviderShow(a), newProviderLint(a), newProviderAdd(a), newProviderRemove(a)))
 }
 
 // catalog is the vault's, or the one that ships where there is no vault yet.
@@ -173,7 +173,12 @@ func newProviderLint(a *app) *cobra.Command {
 
 func newProviderAdd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "add FILE", Short: "add a definition of your own to the vault", Args: exactArgs(1, "a definition's file"),
+		Use:   "add FILE",
+		Short: "add a definition of your own to the vault",
+		Long: `Add a definition of your own to the vault. It serves the logins of that vault's
+profiles and of no other: what a shared vault says of a provider does not touch
+your own logins there.`,
+		Args: exactArgs(1, "a definition's file"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
 			text, err := os.ReadFile(args[0])
 			if err != nil {

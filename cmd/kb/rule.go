@@ -2,14 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kb/internal/hint"
 	"kb/profile"
-	"kb/vaultfile"
 )
 
 func newRule(a *app) *cobra.Command {
@@ -26,20 +24,26 @@ func newRuleAdd(a *app) *cobra.Command {
   kb rule add oss --dir '~/oss/**'`,
 		Args: exactArgs(1, "a profile name"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			r.Profile = args[0]
-			if _, ok := findProfile(b.Contents(), r.Profile); !ok {
-				return noProfile(r.Profile)
+			full, err := b.Find(args[0])
+			if err != nil {
+				return err
 			}
+			p, _, err := b.Profile(full)
+			if err != nil {
+				return err
+			}
+			r.Profile = p.Name
 			if err := profile.ValidateRule(r); err != nil {
 				return usage(cmd, err)
 			}
-			for _, other := range b.Contents().Rules {
+			r.Profile = full
+			for _, other := range b.All().Rules {
 				if other.Profile != r.Profile && sameConditions(other, r) {
-					return hint.Wrap(fmt.Errorf("add rule: rule %s gives the same to profile %q", other.ID, other.Profile),
+					return hint.Wrap(fmt.Errorf("add rule: rule %s gives the same to profile %q", other.ID, b.Show(other.Profile)),
 						"run kb rule rm "+other.ID+" first")
 				}
 			}
@@ -47,7 +51,7 @@ func newRuleAdd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "rule %s: %s gets profile %s\n", id, describeRule(r), r.Profile)
+			fmt.Fprintf(a.err, "rule %s: %s gets profile %s\n", id, describeRule(r), b.Show(r.Profile))
 			return nil
 		}),
 	}
@@ -80,7 +84,8 @@ func describeRule(r profile.Rule) string {
 
 type ruleJSON struct {
 	ID      string `json:"id"`
-	Profile string `json:"profile"`
+	Profile string `json:"profile"` // as -p takes it
+	Vault   string `json:"vault"`
 	Remote  string `json:"remote,omitempty"`
 	Dir     string `json:"dir,omitempty"`
 	User    string `json:"user,omitempty"`
@@ -93,15 +98,15 @@ func newRuleList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "list rules", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			rules := b.Contents().Rules
+			rules := b.All().Rules
 			if asJSON {
 				list := []ruleJSON{}
 				for _, r := range rules {
-					list = append(list, ruleJSON(r))
+					list = append(list, ruleJSON{r.ID, b.Show(r.Profile), b.VaultOf(r.Profile), r.Remote, r.Dir, r.User, r.Machine, r.Agent})
 				}
 				return a.json(list)
 			}
@@ -111,7 +116,7 @@ func newRuleList(a *app) *cobra.Command {
 			}
 			t := newTable(a.out, "ID", "PROFILE", "CONDITIONS")
 			for _, r := range rules {
-				t.row(r.ID, r.Profile, describeRule(r))
+				t.row(r.ID, b.Show(r.Profile), describeRule(r))
 			}
 			return t.flush()
 		},
@@ -124,15 +129,11 @@ func newRuleRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm ID", Short: "remove a rule", Args: exactArgs(1, "a rule's id"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
+			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
 				return err
 			}
-			id := args[0]
-			if !slices.ContainsFunc(b.Contents().Rules, func(r profile.Rule) bool { return r.ID == id }) {
-				return hint.Wrap(fmt.Errorf("find rule %q: there is none of that id", id), "run kb rule ls")
-			}
-			return b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error { return tx.DeleteRule(id) })
+			return b.RemoveRule(cmd.Context(), args[0])
 		}),
 	}
 }

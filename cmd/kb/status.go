@@ -23,6 +23,7 @@ func newStatus(a *app) *cobra.Command {
 // loginJSON is one login in kb status --json.
 type loginJSON struct {
 	Profile  string     `json:"profile"`
+	Vault    string     `json:"vault"`
 	Provider string     `json:"provider"`
 	As       string     `json:"as,omitempty"`
 	Account  string     `json:"account,omitempty"`
@@ -35,20 +36,24 @@ type loginJSON struct {
 }
 
 func runStatus(ctx context.Context, a *app, o statusOptions) error {
-	b, err := a.broker(ctx)
+	b, err := a.brokerOfAny(ctx)
 	if err != nil {
 		return err
 	}
 	type statusJSON struct {
-		Vault     string      `json:"vault"`
+		Vault     string      `json:"vault"` // the default one's path
+		Vaults    []vaultJSON `json:"vaults"`
 		Device    string      `json:"device"`
 		Logins    []loginJSON `json:"logins"`
 		Attention []string    `json:"attention"`
 	}
 	out := statusJSON{Vault: b.VaultPath(), Device: b.DeviceName(), Logins: []loginJSON{}, Attention: []string{}}
+	for _, v := range b.Vaults() {
+		out.Vaults = append(out.Vaults, describeVault(v))
+	}
 	for _, s := range b.LoginStates() {
 		l := loginJSON{
-			Profile: s.Login.Profile, Provider: s.Login.Provider, As: s.Login.As, Account: s.Login.Account,
+			Profile: s.Login.Profile, Vault: s.Vault, Provider: s.Login.Provider, As: s.Login.As, Account: s.Login.Account,
 			Method: s.Login.Method, State: s.State, Reason: s.Reason, Base: s.Login.Base,
 		}
 		if !s.Login.Created.IsZero() {
@@ -64,6 +69,11 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 		return a.json(out)
 	}
 	fmt.Fprintf(a.out, "vault %s, device %s, %s\n", out.Vault, out.Device, plural(len(out.Logins), "login"))
+	for _, v := range out.Vaults {
+		if !v.Default {
+			fmt.Fprintf(a.out, "vault %s %s\n", v.Name, v.Path)
+		}
+	}
 	if len(out.Logins) > 0 {
 		fmt.Fprintln(a.out)
 		t := newTable(a.out, "PROFILE", "LOGIN", "ACCOUNT", "STATE", "REASON")

@@ -34,7 +34,8 @@ func newWhich(a *app) *cobra.Command {
 
 // whichJSON is the contract of kb which --json.
 type whichJSON struct {
-	Profile   *string  `json:"profile"` // null when none
+	Profile   *string  `json:"profile"` // as -p takes it: NAME, or VAULT/NAME where two vaults have one; null when none
+	Vault     *string  `json:"vault"`   // that the profile is in; null when none
 	Rule      *string  `json:"rule"`
 	Reason    string   `json:"reason"`
 	Matched   []string `json:"matched"`
@@ -45,7 +46,7 @@ type whichJSON struct {
 }
 
 func runWhich(ctx context.Context, a *app, o whichOptions) error {
-	b, err := a.broker(ctx)
+	b, err := a.open(ctx, broker.Options{Any: true})
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,8 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 			Matched: []string{}, Remotes: []string{}, Providers: []string{},
 		}
 		if err == nil {
-			out.Profile = &d.Match.Profile
+			shown, vault := b.Show(d.Match.Profile), b.VaultOf(d.Match.Profile)
+			out.Profile, out.Vault = &shown, &vault
 			out.Providers = append(out.Providers, b.ProvidersOf(d.Match.Profile)...)
 		} else {
 			out.Reason = err.Error()
@@ -80,7 +82,10 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 	}
 	t := newTable(a.out)
 	if err == nil {
-		t.row("profile", d.Match.Profile)
+		t.row("profile", b.Show(d.Match.Profile))
+		if len(b.Vaults()) > 1 {
+			t.row("vault", b.VaultOf(d.Match.Profile))
+		}
 		t.row("because", d.Match.Reason)
 		t.row("logins", strings.Join(b.ProvidersOf(d.Match.Profile), " "))
 	}
@@ -93,7 +98,7 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 		t.row("remote", r.Name+" "+describeRemote(r)+mark)
 	}
 	for _, r := range d.Match.Matched {
-		t.row("matched", r.ID+": "+describeRule(r)+" gets "+r.Profile)
+		t.row("matched", r.ID+": "+describeRule(r)+" gets "+b.Show(r.Profile))
 	}
 	t.row("pin", d.PinState())
 	if d.Workspace.Note != "" {

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +19,7 @@ import (
 // Filter selects events. The zero Filter takes all.
 type Filter struct {
 	Since   time.Time // not before; zero means from the beginning
-	Profile string    // exactly; empty means any
+	Profile string    // NAME also means VAULT/NAME of whatever vault; empty means any
 	Session string    // exactly; empty means any
 	Denied  bool      // refusals only
 }
@@ -26,7 +27,7 @@ type Filter struct {
 // Match reports whether f takes e.
 func (f *Filter) Match(e *Event) bool {
 	return !e.Time.Before(f.Since) &&
-		(f.Profile == "" || e.Profile == f.Profile) &&
+		(f.Profile == "" || e.Profile == f.Profile || strings.HasSuffix(e.Profile, "/"+f.Profile)) &&
 		(f.Session == "" || e.Session == f.Session) &&
 		(!f.Denied || e.Denied())
 }

@@ -25,7 +25,7 @@ func (s *Session) Route(_ context.Context, c proxy.ConnectInfo) proxy.Route {
 		return proxy.Route{Action: proxy.Intercept, Reason: "a login of this session has a rule for the host", Private: snap.private(c.Host, c.Port)}
 	}
 	if p := snap.profiles[s.own]; p.Egress == "listed" {
-		refusal := refuseEgress(s.own, c.Host)
+		refusal := refuseEgress(snap.names.show(s.own), c.Host)
 		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
 	}
 	request := s.requests.Add(1)
@@ -96,33 +96,34 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 		for _, method := range methods {
 			if _, mints := c.definition.MintFor(r.Host, r.Port, method, path); mints {
 				event.Action, event.Provider = actionMint, c.login.Provider
-				return none, refuseMint(s.own, c.login.Provider)
+				return none, refuseMint(snap.names.show(s.own), c.login.Provider)
 			}
 		}
 	}
-	provider, repository, ok := providerOf(found, r.Host, r.Port, path)
-	if !ok {
+	services := servicesOf(found, r.Host, r.Port, path)
+	if len(services) == 0 {
 		event.Reason = "no rule has the path"
 		return none, nil
 	}
-	event.Provider = provider
-	choice, refusal := s.choose(snap, r, provider, repository)
+	event.Provider = services[0].provider
+	choice, refusal := s.choose(snap, r, services)
 	if refusal != nil {
-		refusal.Provider = provider
+		refusal.Provider = event.Provider
 		return none, refusal
 	}
-	event.Profile, event.Reason = choice.profile, choice.why
+	provider, shown := choice.service.provider, snap.names.show(choice.profile)
+	event.Provider, event.Profile, event.Reason = provider, choice.profile, choice.why
 	c := pick(found, choice.profile, provider, choice.as)
 	if c == nil || c.problem == problemRemoved {
-		return none, refuseNoLogin(choice.profile, provider, choice.as)
+		return none, refuseNoLogin(shown, provider, choice.as)
 	}
 	event.Login = c.login.As
 	if want := snap.profiles[choice.profile].Expect[provider]; want != "" && want != c.login.Account {
-		return none, refuseAccount(choice.profile, provider, want, c.login.Account)
+		return none, refuseAccount(shown, provider, want, c.login.Account)
 	}
 	if c.problem != "" {
 		event.Detail = c.problem
-		return none, refuseBroken(choice.profile, provider, choice.as)
+		return none, refuseBroken(shown, provider, choice.as)
 	}
 	credential, ok := c.compiled.Match(r.Host, r.Port, path)
 	if !ok {
@@ -131,7 +132,7 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 	}
 	// A repository of another profile that a lenient server would find in the
 	// path is not left to chance.
-	if lenient := lenientRepository(credential.Inject, path); lenient != "" && lenient != repository {
+	if lenient := lenientRepository(credential.Inject, path); lenient != "" && lenient != choice.service.repository {
 		if owner, _, err := snap.repositoryOwner(lenient); err != nil || owner != "" && owner != choice.profile {
 			return none, refusePath()
 		}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,11 +23,17 @@ import (
 )
 
 // Options are what a Broker is opened with. The installed program sets Paths,
-// Getenv and Standing and nothing else: no variable, flag or setting reaches the others,
+// Getenv, Vault, Any and Standing and nothing else: no variable, flag or setting reaches the others,
 // which are for the demo and for tests.
 type Options struct {
 	Paths  Paths
 	Getenv func(string) string // kb's own environment; nil means os.Getenv
+	// Vault is the vault that Contents, Catalog and Edit are about, and which
+	// must be there to be opened. Empty means the default one.
+	Vault string
+	// Any opens what can be opened of several vaults, also where the one that
+	// Vault means cannot be.
+	Any bool
 	// Standing is where a session will start, read while the vault is opened.
 	// Nil means that it is read when it is decided on.
 	Standing *DecideSpec
@@ -39,13 +46,11 @@ type Options struct {
 	Dial     func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 }
 
-// Broker holds the open vault and this device's state.
+// Broker holds the open vaults and this device's state.
 type Broker struct {
 	paths      Paths
 	getenv     func(string) string
-	vaultPath  string
 	identity   *vaultfile.Identity
-	memory     vaultfile.Memory
 	store      *state.Store
 	ci         bool // the identity is a CI job's: it remembers no decisions
 	auditKey   [32]byte
@@ -59,10 +64,15 @@ type Broker struct {
 
 	standing *standing // nil unless Options.Standing was given
 
-	mu       sync.RWMutex
-	file     *vaultfile.File
-	contents vaultfile.Contents
-	catalog  *providers.Catalog
+	wanted     string           // Options.Vault
+	registered bool             // the device's state knows its vaults
+	vaults     []*vault         // by name, one at least once the identity is open
+	primary    *vault           // the default one
+	selected   *vault           // the one that Contents and Edit are about
+	vaultPath  string           // of the selected one
+	memory     vaultfile.Memory // of the selected one
+
+	mu sync.RWMutex // what the vaults hold
 }
 
 // ErrNoVault says that this device has no vault yet.
@@ -72,8 +82,9 @@ var ErrNoVault = errors.New("find vault: this device has none yet")
 // this one does not enforce: to go on would allow what they deny.
 var ErrPolicies = errors.New("vault holds policies, which this version of kb does not enforce")
 
-// Open opens the vault with this device's identity, or with the one that
-// KB_IDENTITY_FILE or KB_IDENTITY gives.
+// Open opens this device's vaults with its identity, or the one vault of the
+// identity that KB_IDENTITY_FILE or KB_IDENTITY gives. Of several, those that
+// cannot be opened are named by [Broker.Vaults].
 func Open(ctx context.Context, o Options) (*Broker, error) {
 	b := newBroker(o)
 	if o.Standing != nil {
@@ -82,18 +93,16 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if err := b.openIdentity(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(b.vaultPath); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no %s", ErrNoVault, b.vaultPath)
-	}
-	if err := b.reopen(ctx); err != nil {
-		return nil, err
+	b.openVaults(ctx)
+	if b.selected.err != nil && (!o.Any || b.noneOpen()) {
+		return nil, b.selected.err
 	}
 	return b, nil
 }
 
 func newBroker(o Options) *Broker {
 	b := &Broker{
-		paths: o.Paths, getenv: o.Getenv, vaultPath: o.Paths.Vault(),
+		paths: o.Paths, getenv: o.Getenv, vaultPath: o.Paths.Vault(), wanted: o.Vault,
 		resolver: o.Resolver, roots: o.Roots, bundle: o.Bundle, now: o.Now, random: o.Random, dial: o.Dial,
 	}
 	if b.getenv == nil {
@@ -108,54 +117,21 @@ func newBroker(o Options) *Broker {
 	return b
 }
 
-// reopen reads the vault anew.
-func (b *Broker) reopen(ctx context.Context) error {
-	file, err := vaultfile.Open(ctx, b.vaultPath, b.identity, b.memory)
-	if err != nil {
-		return err
-	}
-	return b.adopt(file)
-}
-
-// adopt makes an opened vault the current one.
-func (b *Broker) adopt(file *vaultfile.File) error {
-	contents := file.Contents()
-	if len(contents.Policies) > 0 {
-		return ErrPolicies
-	}
-	own := make([]*providers.Provider, 0, len(contents.Providers))
-	for _, p := range contents.Providers {
-		definition, err := providers.Parse([]byte(p.TOML))
-		if err != nil {
-			return fmt.Errorf("read own provider %q: %w", p.Name, err)
-		}
-		own = append(own, definition)
-	}
-	catalog, err := providers.NewCatalog(own...)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.file, b.contents, b.catalog = file, contents, catalog
-	return nil
-}
-
-// Contents are the vault's records. They must not be changed.
+// Contents are the records of the selected vault. They must not be changed.
 func (b *Broker) Contents() vaultfile.Contents {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.contents
+	return b.selected.contents
 }
 
-// Catalog is the definitions that ship and the vault's own.
+// Catalog is the definitions that ship and the selected vault's own.
 func (b *Broker) Catalog() *providers.Catalog {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.catalog
+	return b.selected.catalog
 }
 
-// VaultPath is where the vault is.
+// VaultPath is where the selected vault is.
 func (b *Broker) VaultPath() string { return b.vaultPath }
 
 // DeviceName is what this device is called, DeviceID its id in the vault.
@@ -164,28 +140,64 @@ func (b *Broker) DeviceName() string { return b.identity.Name() }
 // DeviceID is this device's id in the vault.
 func (b *Broker) DeviceID() string { return b.identity.ID() }
 
-// Edit changes the vault.
+// Edit changes the selected vault.
 func (b *Broker) Edit(ctx context.Context, change func(*vaultfile.Tx) error) error {
-	file, err := vaultfile.Edit(ctx, b.vaultPath, b.identity, b.memory, change)
+	return b.edit(ctx, b.selected, change)
+}
+
+// PutProfile replaces a profile, in the vault that it is in.
+func (b *Broker) PutProfile(ctx context.Context, full string, p profile.Profile) error {
+	v, name, err := b.home(full)
 	if err != nil {
 		return err
 	}
-	return b.adopt(file)
+	p.Name = name
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.PutProfile(p) })
 }
 
-// AddRule adds a rule and returns the id it got.
+// Profile is a profile as its own vault has it, with that vault's records.
+func (b *Broker) Profile(full string) (profile.Profile, vaultfile.Contents, error) {
+	v, name, err := b.home(full)
+	if err != nil {
+		return profile.Profile{}, vaultfile.Contents{}, err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	p, _ := v.contents.Profile(name)
+	return p, v.contents, nil
+}
+
+// AddRule adds a rule to its profile's vault and returns the id it got.
 func (b *Broker) AddRule(ctx context.Context, r profile.Rule) (id string, err error) {
-	err = b.Edit(ctx, func(tx *vaultfile.Tx) error {
+	v, name, err := b.home(r.Profile)
+	if err != nil {
+		return "", err
+	}
+	r.Profile = name
+	err = b.edit(ctx, v, func(tx *vaultfile.Tx) error {
 		id, err = tx.PutRule(r)
 		return err
 	})
 	return id, err
 }
 
+// RemoveRule removes a rule by its id, or by VAULT/ID.
+func (b *Broker) RemoveRule(ctx context.Context, given string) error {
+	v, id, err := b.findRule(given)
+	if err != nil {
+		return err
+	}
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteRule(id) })
+}
+
 // RemoveProfile removes a profile with its rules and logins, and as the
 // default profile if it is that.
-func (b *Broker) RemoveProfile(ctx context.Context, name string) error {
-	return b.Edit(ctx, func(tx *vaultfile.Tx) error {
+func (b *Broker) RemoveProfile(ctx context.Context, full string) error {
+	v, name, err := b.home(full)
+	if err != nil {
+		return err
+	}
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error {
 		c, err := tx.Contents()
 		if err != nil {
 			return err
@@ -213,8 +225,8 @@ func (b *Broker) RemoveProfile(ctx context.Context, name string) error {
 	})
 }
 
-// AddProvider keeps a definition of the user's own, if it fits beside all
-// others.
+// AddProvider keeps a definition of the user's own in the selected vault, if it
+// fits beside all others there.
 func (b *Broker) AddProvider(ctx context.Context, p vaultfile.Provider) error {
 	own := []*providers.Provider{}
 	texts := []string{p.TOML}
@@ -236,22 +248,30 @@ func (b *Broker) AddProvider(ctx context.Context, p vaultfile.Provider) error {
 	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutProvider(p) })
 }
 
+// RemoveLogin removes a login from its profile's vault.
+func (b *Broker) RemoveLogin(ctx context.Context, full, provider, as string) error {
+	v, name, err := b.home(full)
+	if err != nil {
+		return err
+	}
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteLogin(vaultfile.LoginID(name, provider, as)) })
+}
+
 // ProvidersOf names the providers that a profile has logins at.
-func (b *Broker) ProvidersOf(name string) []string {
+func (b *Broker) ProvidersOf(full string) []string {
 	var names []string
-	seen := map[string]bool{}
-	for _, l := range b.Contents().Logins {
-		if l.Profile == name && !seen[l.Provider] {
-			seen[l.Provider] = true
+	for _, l := range b.All().Logins {
+		if l.Profile == full && !slices.Contains(names, l.Provider) {
 			names = append(names, l.Provider)
 		}
 	}
 	return names
 }
 
-// Definition is a provider's definition for a base URL ("" for the default).
-func (b *Broker) Definition(name, base string) (*providers.Provider, error) {
-	definition, err := b.Catalog().Get(name)
+// Definition is a provider's definition for a login of a profile, with a base
+// URL ("" for the default).
+func (b *Broker) Definition(full, provider, base string) (*providers.Provider, error) {
+	definition, err := b.catalogOf(full).Get(provider)
 	if err != nil {
 		return nil, err
 	}

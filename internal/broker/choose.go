@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kb/proxy"
@@ -16,6 +17,7 @@ type claim struct {
 // choice is what a request gets.
 type choice struct {
 	profile string
+	service service
 	as      string
 	why     string
 }
@@ -26,21 +28,34 @@ type choice struct {
 //  2. a placeholder of a profile other than the session's own;
 //  3. the repository that the request names, by the remote rules.
 //
-// None: the session's own. Two that differ: refused. A repository claimed by a
+// A profile can be named without its vault where that is unique; a name that
+// two vaults have is refused. None: the session's own. Two that differ: refused. A repository claimed by a
 // rule of a profile outside the set is refused whatever else is said. This
 // keeps honest work apart; it is no boundary against an agent, which may use
 // every profile of its set.
-func (s *Session) choose(snap *snapshot, r *proxy.RequestInfo, provider, repository string) (choice, *proxy.Refusal) {
+func (s *Session) choose(snap *snapshot, r *proxy.RequestInfo, services []service) (choice, *proxy.Refusal) {
 	var claims []claim
+	annotated := func(given, why string) *proxy.Refusal {
+		name, err := snap.names.find(given)
+		if err != nil {
+			return refuse(CodeConflict, err.Error(), "name the profile with its vault")
+		}
+		claims = append(claims, claim{profile: name, why: why})
+		return nil
+	}
 	if name, ok := strings.CutPrefix(r.User, "kb."); ok {
-		claims = append(claims, claim{profile: name, why: "proxy user name kb." + name})
+		if refusal := annotated(name, "proxy user name kb."+name); refusal != nil {
+			return choice{}, refusal
+		}
 	}
 	if r.Profile != "" {
-		claims = append(claims, claim{profile: r.Profile, why: "header Kb-Profile"})
+		if refusal := annotated(r.Profile, "header Kb-Profile"); refusal != nil {
+			return choice{}, refusal
+		}
 	}
 	as := r.Login
 	for _, key := range s.placeholders.find(r.Header, r.Query) {
-		if key.provider != provider {
+		if !slices.ContainsFunc(services, func(at service) bool { return at.provider == key.provider && at.vault == vaultOf(key.profile) }) {
 			continue // a placeholder sent to another service's host is only text
 		}
 		switch {
@@ -48,34 +63,46 @@ func (s *Session) choose(snap *snapshot, r *proxy.RequestInfo, provider, reposit
 			as = key.as
 		case key.as != "":
 			return choice{}, refuse(CodeConflict,
-				fmt.Sprintf("two logins at %s are meant at once: %q and %q", provider, as, key.as), "name one login only")
+				fmt.Sprintf("two logins at %s are meant at once: %q and %q", key.provider, as, key.as), "name one login only")
 		}
 		if key.profile != s.own {
 			claims = append(claims, claim{profile: key.profile, why: "its placeholder"})
 		}
 	}
-	if repository != "" {
-		owner, why, err := snap.repositoryOwner(repository)
+	for i, at := range services {
+		if at.repository == "" || i > 0 && at.repository == services[0].repository {
+			continue
+		}
+		owner, why, err := snap.repositoryOwner(at.repository)
 		if err != nil {
 			return choice{}, refuse(CodeConflict, err.Error(), "run kb rule ls and make one rule stronger")
 		}
 		if owner != "" {
 			if !snap.granted[owner] {
-				return choice{}, refuseNotGranted(owner, why)
+				return choice{}, refuseNotGranted(snap.names.show(owner), why)
 			}
 			claims = append(claims, claim{profile: owner, why: why})
 		}
 	}
 	for _, c := range claims {
 		if !snap.granted[c.profile] {
-			return choice{}, refuseNotGranted(c.profile, "named by "+c.why)
+			return choice{}, refuseNotGranted(snap.names.show(c.profile), "named by "+c.why)
 		}
 		if c.profile != claims[0].profile {
-			return choice{}, refuseConflict(claims[0], c)
+			a, b := claims[0], c
+			a.profile, b.profile = snap.names.show(a.profile), snap.names.show(b.profile)
+			return choice{}, refuseConflict(a, b)
 		}
 	}
+	chosen := choice{profile: s.own, as: as, why: "the session's own profile"}
 	if len(claims) > 0 {
-		return choice{profile: claims[0].profile, as: as, why: claims[0].why}, nil
+		chosen.profile, chosen.why = claims[0].profile, claims[0].why
 	}
-	return choice{profile: s.own, as: as, why: "the session's own profile"}, nil
+	chosen.service = services[0] // one that says what is missing, if the profile's vault has none
+	for _, at := range services {
+		if at.vault == vaultOf(chosen.profile) {
+			chosen.service = at
+		}
+	}
+	return chosen, nil
 }

@@ -72,7 +72,8 @@ func (e *PinError) Error() string { return "use profile: " + e.Change.String() }
 var ErrDeclined = errors.New("declined")
 
 // Decide resolves a directory. With an error that a rule or pin gave, the
-// Decision is there too, for kb which to explain.
+// Decision is there too, for kb which to explain. It needs every vault: rules
+// of each have a say.
 func (b *Broker) Decide(ctx context.Context, spec DecideSpec) (*Decision, error) {
 	var query profile.Query
 	var err error
@@ -131,14 +132,38 @@ func program(name string) string {
 }
 
 func (b *Broker) decide(ctx context.Context, spec DecideSpec, query profile.Query) (*Decision, error) {
-	contents := b.Contents()
-	query.Default = contents.Setting(vaultfile.SettingDefaultProfile)
+	if err := b.whole(); err != nil {
+		return nil, err
+	}
+	var err error
+	if query.Explicit, err = b.find(query.Explicit); err != nil {
+		return nil, err
+	}
+	contents := b.All()
+	query.Default = b.DefaultProfile()
 	match, err := profile.Resolve(query, contents.Profiles, contents.Rules)
 	d := &Decision{Match: match, Workspace: query.Workspace, Query: query, pin: "none"}
 	if err != nil || spec.IgnorePin {
 		return d, err
 	}
 	return d, b.checkPin(ctx, spec, d)
+}
+
+// DefaultProfile is the profile where no rule matches: the default vault's
+// setting. Another vault's is for those whose default it is.
+func (b *Broker) DefaultProfile() string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.primary.contents.Setting(vaultfile.SettingDefaultProfile)
+}
+
+// pinned is the full name of a pin's profile. A pin keeps the vault's name, so
+// that it means the same when another one is the default.
+func (b *Broker) pinned(p state.Pin) string {
+	if p.Vault == "" || p.Vault == b.primary.name {
+		return p.Profile
+	}
+	return p.Vault + "/" + p.Profile
 }
 
 // checkPin compares a decision with the remembered one. A change of the
@@ -155,20 +180,24 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 	}
 	displaced, around := b.displacedPins(d)
 	switch {
-	case len(displaced) > 0 && (!known || old.Profile == d.Match.Profile):
+	case len(displaced) > 0 && (!known || b.pinned(old) == d.Match.Profile):
 		old, known = displaced[0], true
-	case !known && around != nil && around.Profile != d.Match.Profile:
+	case !known && around != nil && b.pinned(*around) != d.Match.Profile:
 		old, known = *around, true
 	}
 	remotes := remoteNames(d.Workspace)
-	pin := state.Pin{CommonDir: key, Remotes: remotes, Profile: d.Match.Profile, Time: b.now()}
+	home, name, err := b.home(d.Match.Profile)
+	if err != nil {
+		return err
+	}
+	pin := state.Pin{CommonDir: key, Remotes: remotes, Vault: home.name, Profile: name, Time: b.now()}
 	if d.Match.Rule != nil {
 		pin.Rule = d.Match.Rule.ID
 	}
 	switch {
 	case !known:
 		d.pin = "none"
-	case old.Profile == d.Match.Profile:
+	case b.pinned(old) == d.Match.Profile:
 		d.pin = "same"
 		if slices.Equal(old.Remotes, remotes) {
 			return nil
@@ -179,10 +208,14 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 	if spec.ReportOnly {
 		return nil
 	}
-	change := PinChange{Directory: old.CommonDir, Old: old.Profile, New: d.Match.Profile, OldRemotes: old.Remotes, NewRemotes: remotes}
+	names := b.names()
+	change := PinChange{
+		Directory: old.CommonDir, Old: names.show(b.pinned(old)), New: names.show(d.Match.Profile),
+		OldRemotes: old.Remotes, NewRemotes: remotes,
+	}
 	switch d.pin {
 	case "none":
-		d.Notes = append(d.Notes, fmt.Sprintf("profile %s is now pinned to %s (%s)", d.Match.Profile, key, d.Match.Reason))
+		d.Notes = append(d.Notes, fmt.Sprintf("profile %s is now pinned to %s (%s)", change.New, key, d.Match.Reason))
 	case "changed":
 		if !spec.AcceptPin {
 			if spec.Confirm == nil {
@@ -199,7 +232,7 @@ func (b *Broker) checkPin(ctx context.Context, spec DecideSpec, d *Decision) err
 		d.Notes = append(d.Notes, fmt.Sprintf("pin of %s changed: %s → %s", change.Directory, change.Old, change.New))
 	}
 	for _, p := range displaced {
-		p.Profile, p.Rule, p.Time = pin.Profile, pin.Rule, pin.Time
+		p.Vault, p.Profile, p.Rule, p.Time = pin.Vault, pin.Profile, pin.Rule, pin.Time
 		if err := b.store.PutPin(p); err != nil {
 			return err
 		}
@@ -225,7 +258,7 @@ func (b *Broker) displacedPins(d *Decision) (displaced []state.Pin, around *stat
 			case err != nil || !known || key == pinKey(d.Workspace):
 			case !inside:
 				return displaced, &p
-			case p.Profile != d.Match.Profile:
+			case b.pinned(p) != d.Match.Profile:
 				displaced = append(displaced, p)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kb/internal/atomicfile"
@@ -65,35 +66,32 @@ func (b *Broker) openCI(text []byte, path string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	b.identity, b.memory, b.ci = ci.Identity, ci.Memory(), true
+	b.identity, b.ci = ci.Identity, true
+	at := b.vaultPath
 	if path := b.getenv("KB_VAULT"); path != "" {
-		b.vaultPath = path
+		at = path
 	}
+	b.primary = &vault{name: defaultVault, path: at, memory: ci.Memory()}
+	if b.wanted != "" {
+		b.primary.name = b.wanted // it has one vault, whatever that is called
+	}
+	b.vaults = []*vault{b.primary}
 	store, err := state.Open(filepath.Join(b.paths.State, "ci-"+ci.Identity.ID()), ci.Identity.DeriveKey("state"))
 	if err != nil {
 		return err
 	}
 	b.useStore(store)
-	return nil
+	return b.selectVault()
 }
 
-// openState opens the device's own state, and finds the vault by it.
+// openState opens the device's own state, and finds the vaults by it.
 func (b *Broker) openState(dir string) error {
 	store, err := state.Open(filepath.Join(dir, "state"), b.identity.DeriveKey("state"))
 	if err != nil {
 		return err
 	}
 	b.useStore(store)
-	name := defaultVault
-	vault, known, err := store.DefaultVault()
-	if err != nil {
-		return err
-	}
-	if known {
-		name, b.vaultPath = vault.Name, vault.Path
-	}
-	b.memory, err = store.VaultMemory(name)
-	return err
+	return b.loadVaults()
 }
 
 func (b *Broker) useStore(store *state.Store) {
@@ -169,7 +167,7 @@ func Lock(p Paths) error {
 type InitOptions struct {
 	Options
 	VaultPath  string       // empty means the config folder
-	Name       string       // name of the vault; may be empty
+	Name       string       // name of the vault; may be empty for a device's first
 	Device     string       // name of the device; empty means the host's name
 	Passphrase secret.Value // wraps the identity; empty leaves it in the clear
 }
@@ -178,14 +176,43 @@ type InitOptions struct {
 type InitResult struct {
 	Identity string // path of the identity file
 	Vault    string // path of the vault
+	Name     string // what the device calls it
 	Added    bool   // the identity was there already
+	Further  bool   // other vaults were
+}
+
+// Errors of adding a vault.
+var (
+	ErrVaultName = errors.New("it may hold a-z, A-Z, 0-9 and, after the first, . _ -, and 64 of them")
+	ErrUnnamed   = errors.New("add vault: this device has one already, so the new one needs a name")
+)
+
+// CheckVaultName wants a name that can stand before the slash in VAULT/NAME.
+func CheckVaultName(name string) error {
+	good := name != "" && len(name) <= 64
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		good = good && (letter || i > 0 && strings.IndexByte("._-", c) >= 0)
+	}
+	if !good {
+		return fmt.Errorf("name vault %q: %w", name, ErrVaultName)
+	}
+	return nil
 }
 
 // Init makes this device's identity, unless it has one, and a vault that it
-// can open.
+// can open: its first, or one more under another name.
 func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	b := newBroker(o.Options)
 	var result InitResult
+	name := o.Name
+	if name == "" {
+		name = defaultVault
+	}
+	if err := CheckVaultName(name); err != nil {
+		return result, err
+	}
 	identity, err := loadIdentity(b.paths)
 	switch {
 	case err == nil && !o.Passphrase.IsZero():
@@ -204,18 +231,11 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
 	}
-	path := o.VaultPath
-	if path == "" {
-		path = b.paths.Vault()
+	path, err := b.place(o, name)
+	if err != nil {
+		return result, err
 	}
-	if path, err = filepath.Abs(path); err != nil {
-		return result, fmt.Errorf("place vault: %w", err)
-	}
-	name := o.Name
-	if name == "" {
-		name = defaultVault
-	}
-	result.Vault = path
+	result.Vault, result.Name, result.Further = path, name, b.registered && b.primary.name != name
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return result, fmt.Errorf("place vault: %w", err)
 	}
@@ -227,6 +247,38 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 		return result, err
 	}
 	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
+}
+
+// place says where a new vault goes. One that the device has is not replaced
+// while its file is there, nor is its name given to another.
+func (b *Broker) place(o InitOptions, name string) (string, error) {
+	path := o.VaultPath
+	switch {
+	case path != "":
+	case b.registered && name != b.primary.name:
+		path = filepath.Join(b.paths.Config, name+".age")
+	default:
+		path = b.paths.Vault()
+	}
+	path, err := filepath.Abs(path)
+	if err != nil || !b.registered {
+		return path, err
+	}
+	if v, err := b.vault(name); err == nil {
+		if _, err := os.Lstat(v.path); errors.Is(err, fs.ErrNotExist) {
+			return path, nil // it is lost: begin anew
+		}
+		return "", fmt.Errorf("add vault %q: %w: %s", name, vaultfile.ErrExists, v.path)
+	}
+	if o.Name == "" {
+		return "", ErrUnnamed
+	}
+	for _, v := range b.vaults {
+		if v.path == path {
+			return "", fmt.Errorf("add vault %q: %w: vault %q is at %s", name, vaultfile.ErrExists, v.name, path)
+		}
+	}
+	return path, nil
 }
 
 func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
@@ -265,7 +317,14 @@ func (b *Broker) AddCI(ctx context.Context, name string) (secret.Value, error) {
 }
 
 // Pins lists the remembered decisions of this device.
-func (b *Broker) Pins() ([]state.Pin, error) { return b.store.Pins() }
+func (b *Broker) Pins() ([]state.Pin, error) {
+	pins, err := b.store.Pins()
+	names := b.names()
+	for i := range pins {
+		pins[i].Profile = names.show(b.pinned(pins[i]))
+	}
+	return pins, err
+}
 
 // RemovePin forgets the decision for a directory, and returns what it was
 // remembered by.

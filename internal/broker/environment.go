@@ -89,10 +89,12 @@ type sessionFiles struct {
 // names of the variables that were taken from the parent's.
 func (s *Session) childEnvironment(parent []string) (env []string, removed []string) {
 	e := newEnvironment(parent)
-	for _, entry := range s.broker.catalog.Index() {
-		for _, name := range entry.Env {
-			if e.drop(name) {
-				removed = append(removed, name)
+	for _, catalog := range s.broker.catalogs() {
+		for _, entry := range catalog.Index() {
+			for _, name := range entry.Env {
+				if e.drop(name) {
+					removed = append(removed, name)
+				}
 			}
 		}
 	}
@@ -102,7 +104,7 @@ func (s *Session) childEnvironment(parent []string) (env []string, removed []str
 		}
 	}
 	// What a reference reads is a secret under a name of the user's choice.
-	for _, l := range s.broker.Contents().Logins {
+	for _, l := range s.broker.All().Logins {
 		for _, ref := range l.Refs {
 			if name := secretref.Variable(ref); name != "" && e.drop(name) {
 				removed = append(removed, name)
@@ -133,8 +135,8 @@ func (s *Session) childEnvironment(parent []string) (env []string, removed []str
 	// An empty entry stands for PHP's own folder, which stays the first.
 	e.set("PHP_INI_SCAN_DIR", e.get("PHP_INI_SCAN_DIR")+":"+s.files.php)
 	e.set("KB_SESSION", s.ID)
-	e.set("KB_PROFILE", s.own)
-	for _, p := range s.placeholders.forEnvironment(s.own) {
+	e.set("KB_PROFILE", s.show(s.own))
+	for _, p := range s.placeholders.forEnvironment(s.own, s.show) {
 		e.set(p.variable, p.value)
 	}
 	if s.files.gh != "" {

@@ -30,8 +30,8 @@ const (
 
 // LoginSpec is a login to be kept.
 type LoginSpec struct {
-	Login  vaultfile.Login
-	Verify bool // ask the provider whose it is
+	Login  vaultfile.Login // of a profile by its full name
+	Verify bool            // ask the provider whose it is
 }
 
 // LoginResult is what came of it.
@@ -79,7 +79,7 @@ func CheckReference(ref string) error { return secretref.Check(ref) }
 
 // Login checks a login and keeps it in the vault. One that the provider
 // refuses, or that answers as somebody else than the profile expects, is not
-// kept.
+// kept. It goes into its profile's vault.
 func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error) {
 	var result LoginResult
 	login := spec.Login
@@ -88,7 +88,13 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 			return result, fmt.Errorf("log in at %s: field %q: %w", login.Provider, name, err)
 		}
 	}
-	joined := join(login, b.Catalog(), b.getenv)
+	full := login.Profile
+	home, name, err := b.home(full)
+	if err != nil {
+		return result, err
+	}
+	login.Profile = name
+	joined := join(login, b.catalogOf(full), b.getenv)
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:
@@ -96,10 +102,9 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	default:
 		return result, fmt.Errorf("log in at %s: %s", login.Provider, joined.problem)
 	}
-	contents := b.Contents()
-	p, ok := contents.Profile(login.Profile)
-	if !ok {
-		return result, &UnknownProfileError{login.Profile}
+	p, _, err := b.Profile(full)
+	if err != nil {
+		return result, err
 	}
 	want := p.Expect[login.Provider]
 	switch {
@@ -115,10 +120,10 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		result.Note = fmt.Sprintf("the profile expects account %s at %s: until the login is verified, it is refused", want, login.Provider)
 	}
 	if want != "" && want != login.Account && spec.Verify {
-		return result, &WrongAccountError{login.Profile, login.Provider, want, login.Account}
+		return result, &WrongAccountError{b.Show(full), login.Provider, want, login.Account}
 	}
 	login.Created = b.now().UTC().Truncate(time.Second)
-	return result, b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
+	return result, b.edit(ctx, home, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
 }
 
 // whoAmI asks the provider's identity endpoint with the login's own credential.

@@ -36,10 +36,10 @@ func keyOf(l vaultfile.Login) loginKey { return loginKey{l.Profile, l.Provider, 
 // newPlaceholders makes the placeholders of the granted profiles' logins. A
 // login's variables share one value where they share a template, so that a
 // client which compares GH_TOKEN with GITHUB_TOKEN sees them agree.
-func newPlaceholders(logins []vaultfile.Login, catalog *providers.Catalog, random io.Reader) (*placeholders, error) {
+func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *providers.Catalog, random io.Reader) (*placeholders, error) {
 	p := &placeholders{byValue: map[string]loginKey{}}
 	for _, l := range logins {
-		definition, err := catalog.Get(l.Provider)
+		definition, err := catalogOf(l.Profile).Get(l.Provider)
 		if err != nil {
 			continue // a definition that is gone: the login is not usable, kb status says so
 		}
@@ -89,8 +89,8 @@ func (p *placeholders) names(key loginKey) bool {
 // forEnvironment gives each placeholder its variable as the child sees it: the
 // session's own default logins under the provider's names, logins made with
 // --as under KB_PROVIDER_NAME, those of other profiles under
-// KB_PROFILE_VARIABLE.
-func (p *placeholders) forEnvironment(own string) []placeholder {
+// KB_PROFILE_VARIABLE, as show calls the profile.
+func (p *placeholders) forEnvironment(own string, show func(string) string) []placeholder {
 	out := make([]placeholder, 0, len(p.entries))
 	seen := map[string]bool{}
 	for _, e := range p.entries {
@@ -99,9 +99,9 @@ func (p *placeholders) forEnvironment(own string) []placeholder {
 		}
 		switch {
 		case e.key.profile != own && e.key.as != "":
-			e.variable = variableName(e.key.profile, e.key.provider, e.key.as)
+			e.variable = variableName(show(e.key.profile), e.key.provider, e.key.as)
 		case e.key.profile != own:
-			e.variable = variableName(e.key.profile, e.variable)
+			e.variable = variableName(show(e.key.profile), e.variable)
 		case e.key.as != "":
 			e.variable = variableName(e.key.provider, e.key.as)
 		}

@@ -90,8 +90,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
 		decision: decision, notes: decision.Notes, serving: make(chan error, 1),
 	}
-	contents := b.Contents()
-	if err := s.grant(contents, spec.Also); err != nil {
+	if err := s.grant(spec.Also); err != nil {
 		return nil, err
 	}
 	if err := s.random(b.random); err != nil {
@@ -101,7 +100,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	// drawn: each takes a millisecond of the twelve that a start may.
 	logged := make(chan error, 1)
 	go func() { logged <- s.openLog(spec) }()
-	err = s.prepare(contents)
+	err = s.prepare()
 	if logErr := <-logged; logErr != nil {
 		err = logErr
 	}
@@ -121,11 +120,19 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 
 // grant fixes the set of profiles: the session's own, those that the user
 // names and those that its profile names.
-func (s *Session) grant(c vaultfile.Contents, also []string) error {
+func (s *Session) grant(named []string) error {
+	c := s.broker.All()
 	s.granted = []string{s.own}
 	p, ok := c.Profile(s.own)
 	if !ok {
 		return &UnknownProfileError{s.own}
+	}
+	also := make([]string, len(named))
+	for i, given := range named {
+		var err error
+		if also[i], err = s.broker.find(given); err != nil {
+			return err
+		}
 	}
 	for _, name := range slices.Concat(also, p.Also) {
 		if slices.Contains(s.granted, name) {
@@ -162,14 +169,14 @@ func (s *Session) openLog(spec SessionSpec) (err error) {
 
 // prepare makes what is only computed: the snapshot, the placeholders, the
 // certificate authority.
-func (s *Session) prepare(contents vaultfile.Contents) (err error) {
+func (s *Session) prepare() (err error) {
 	b := s.broker
-	snap := newSnapshot(contents, s.granted, s.query, b.Catalog(), b.getenv, nil)
+	snap := b.newSnapshot(s.granted, s.query, nil)
 	s.snapshot.Store(snap)
-	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.Catalog(), b.random); err != nil {
+	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.catalogOf, b.random); err != nil {
 		return err
 	}
-	names, addrs := authorities(snap, b.Catalog())
+	names, addrs := b.authorities(snap)
 	s.ca, err = proxy.NewCA(names, addrs, b.now, rand.Reader)
 	return err
 }
@@ -218,6 +225,9 @@ func (s *Session) Environment() []string { return s.env }
 // Profile is the session's own profile.
 func (s *Session) Profile() string { return s.own }
 
+// show is how a profile is called in talk.
+func (s *Session) show(full string) string { return s.snapshot.Load().names.show(full) }
+
 // Decision is why the session has its profile.
 func (s *Session) Decision() *Decision { return s.decision }
 
@@ -235,21 +245,25 @@ func (s *Session) explain(spec SessionSpec, removed []string) {
 			names = append(names, c.key.provider)
 		}
 	}
-	what := "no logins yet (kb login PROVIDER -p " + s.own + ")"
+	what := "no logins yet (kb login PROVIDER -p " + s.show(s.own) + ")"
 	if len(names) > 0 {
 		what = strings.Join(names, ", ")
 	}
 	also := ""
 	if len(s.granted) > 1 {
-		also = ", also " + strings.Join(s.granted[1:], ", ")
+		var shown []string
+		for _, name := range s.granted[1:] {
+			shown = append(shown, s.show(name))
+		}
+		also = ", also " + strings.Join(shown, ", ")
 	}
-	say("profile %s%s: %s", s.own, also, what)
+	say("profile %s%s: %s", s.show(s.own), also, what)
 	if corporate := newEnvironment(spec.Environ).get("HTTPS_PROXY"); corporate != "" {
 		say("HTTPS_PROXY of your environment is not used: kb reaches the network directly, an upstream proxy is not supported yet")
 	}
 	for _, c := range s.snapshot.Load().logins {
 		if c.problem != "" {
-			say("the login of %s at %s cannot be used: %s", c.key.profile, c.key.provider, c.problem)
+			say("the login of %s at %s cannot be used: %s", s.show(c.key.profile), c.key.provider, c.problem)
 		}
 	}
 	if len(removed) > 0 {

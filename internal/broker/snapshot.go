@@ -21,7 +21,8 @@ import (
 // snapshot is what a session knows at one moment. It is immutable but for its
 // cache of hosts, and replaced whole when the vault changes.
 type snapshot struct {
-	profiles map[string]profile.Profile
+	profiles map[string]profile.Profile // by full name, as everywhere here
+	names    *names
 	granted  map[string]bool
 	logins   []*credentials // of the granted profiles
 	remotes  *profile.Remotes
@@ -47,11 +48,14 @@ type authority struct {
 	port uint16
 }
 
-// newSnapshot joins contents for the session that query describes. Known are
-// the logins that the session has had: one that the vault no longer holds still
-// keeps its hosts, whose requests are then refused and not sent bare.
-func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, catalog *providers.Catalog, getenv func(string) string, known []vaultfile.Login) *snapshot {
+// newSnapshot joins what the vaults hold for the session that query describes.
+// Known are the logins that the session has had: one that its vault no longer
+// holds still keeps its hosts, whose requests are then refused and not sent
+// bare.
+func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaultfile.Login) *snapshot {
+	c := b.All()
 	s := &snapshot{
+		names:    b.names(),
 		profiles: map[string]profile.Profile{},
 		granted:  map[string]bool{},
 		remotes:  profile.CompileRemotes(query, c.Rules),
@@ -66,7 +70,7 @@ func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, ca
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
-			s.logins = append(s.logins, join(l, catalog, getenv))
+			s.logins = append(s.logins, join(l, b.catalogOf(l.Profile), b.getenv))
 			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
 				if file := secretref.File(l.Refs[name]); file != "" {
 					s.refs = append(s.refs, file)
@@ -76,7 +80,7 @@ func newSnapshot(c vaultfile.Contents, granted []string, query profile.Query, ca
 	}
 	for _, l := range known {
 		if !slices.ContainsFunc(s.logins, func(c *credentials) bool { return c.key == keyOf(l) }) {
-			s.logins = append(s.logins, removed(l, catalog))
+			s.logins = append(s.logins, removed(l, b.catalogOf(l.Profile)))
 		}
 	}
 	s.gitHosts = s.findGitHosts()
@@ -187,20 +191,36 @@ func (s *snapshot) private(host string, port uint16) bool {
 	return slices.ContainsFunc(s.at(host, port), func(c *credentials) bool { return c.login.Base != "" })
 }
 
-// provider names the provider whose rule has the path, and the repository that
-// the path names.
-func providerOf(found []*credentials, host string, port uint16, path string) (provider, repository string, ok bool) {
+// service is what a vault's definitions make of a request.
+type service struct {
+	vault      string // "" for the default one
+	provider   string
+	repository string // that the path names; "" for none
+}
+
+// servicesOf finds, for each vault, the provider whose rule has the path, and
+// the repository that the path names by it. Within one vault no two
+// definitions have a say about a request; those of several may.
+func servicesOf(found []*credentials, host string, port uint16, path string) []service {
+	var services []service
 	for _, c := range found {
-		if c.compiled == nil {
-			return c.login.Provider, "", true
+		in := vaultOf(c.key.profile)
+		if slices.ContainsFunc(services, func(s service) bool { return s.vault == in }) {
+			continue
 		}
-		if cred, match := c.compiled.Match(host, port, path); match {
-			repository, _ = cred.Inject.Remote(path)
-			return c.login.Provider, repository, true
+		if c.compiled == nil {
+			services = append(services, service{in, c.login.Provider, ""})
+		} else if cred, match := c.compiled.Match(host, port, path); match {
+			repository, _ := cred.Inject.Remote(path)
+			services = append(services, service{in, c.login.Provider, repository})
 		}
 	}
-	return "", "", false
+	return services
 }
+
+// vaultOf is the vault's name in a profile's full name, "" for the default
+// vault.
+func vaultOf(full string) string { return full[:max(0, strings.LastIndexByte(full, '/'))] }
 
 // lenientRepository is the repository that a server would find in a path which
 // takes "%2F" for a slash, drops a segment's parameters, or does not see case.
@@ -281,7 +301,7 @@ func (s *snapshot) isGitHost(host string) bool {
 // authorities are the names that the session's certificate authority may sign
 // for: the hosts of the granted logins and of the whole catalogue, so that a
 // login made while the session runs needs nothing new.
-func authorities(s *snapshot, catalog *providers.Catalog) (names []string, addrs []netip.Addr) {
+func (b *Broker) authorities(s *snapshot) (names []string, addrs []netip.Addr) {
 	seen := map[string]bool{}
 	add := func(pattern string) {
 		host, _, err := providers.SplitHost(pattern)
@@ -304,9 +324,11 @@ func authorities(s *snapshot, catalog *providers.Catalog) (names []string, addrs
 			}
 		}
 	}
-	for _, e := range catalog.Index() {
-		for _, h := range e.Hosts {
-			add(h)
+	for _, catalog := range b.catalogs() {
+		for _, e := range catalog.Index() {
+			for _, h := range e.Hosts {
+				add(h)
+			}
 		}
 	}
 	return names, addrs

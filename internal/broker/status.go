@@ -21,22 +21,25 @@ const expiringBefore = 7 * 24 * time.Hour
 
 // LoginState is a login and how it stands.
 type LoginState struct {
-	Login  vaultfile.Login
+	Login  vaultfile.Login // its Profile is as Show calls it
+	Vault  string          // that it is in
 	State  string
 	Reason string
 }
 
 // LoginStates lists every login, by profile and provider.
 func (b *Broker) LoginStates() []LoginState {
-	contents := b.Contents()
+	contents, names := b.All(), b.names()
 	states := make([]LoginState, 0, len(contents.Logins))
 	for _, l := range contents.Logins {
 		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault"}
+		home, _ := b.split(l.Profile)
+		s.Vault, s.Login.Profile = home.name, names.show(l.Profile)
 		want := ""
 		if p, ok := contents.Profile(l.Profile); ok {
 			want = p.Expect[l.Provider]
 		}
-		c := join(l, b.Catalog(), b.getenv)
+		c := join(l, b.catalogOf(l.Profile), b.getenv)
 		switch {
 		case c.problem != "":
 			s.State, s.Reason = StateNeedsLogin, c.problem
@@ -58,13 +61,21 @@ func (b *Broker) LoginStates() []LoginState {
 
 // Attention lists what a person should see to, each with the command for it.
 func (b *Broker) Attention() []string {
-	contents := b.Contents()
 	var out []string
-	if len(contents.Profiles) == 0 {
-		return []string{"no profile yet: run kb profile add NAME"}
+	for _, v := range b.Vaults() {
+		if v.Err != nil {
+			out = append(out, fmt.Sprintf("vault %s cannot be opened, and kb exec refuses without its rules: %v; mend it, or run kb vault forget %s", v.Name, v.Err, v.Name))
+		}
 	}
-	if len(contents.Devices) == 1 {
-		out = append(out, fmt.Sprintf("only this device can open the vault: keep a copy of %s in a safe place", b.identityFile()))
+	if len(b.All().Profiles) == 0 {
+		return append(out, "no profile yet: run kb profile add NAME")
+	}
+	for _, v := range b.lonely() {
+		which := "the vault"
+		if b.several() {
+			which = "vault " + v
+		}
+		out = append(out, fmt.Sprintf("only this device can open %s: keep a copy of %s in a safe place", which, b.identityFile()))
 	}
 	for _, s := range b.LoginStates() {
 		if s.State == StateNeedsLogin || s.State == StateExpiring {
@@ -76,4 +87,17 @@ func (b *Broker) Attention() []string {
 		}
 	}
 	return out
+}
+
+// lonely names the vaults that one device can open.
+func (b *Broker) lonely() []string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var names []string
+	for _, v := range b.vaults {
+		if len(v.contents.Devices) == 1 {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }

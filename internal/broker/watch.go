@@ -47,16 +47,19 @@ func (s *Session) watch() {
 	})
 }
 
-// refresh replaces the snapshot by one of the vault as it is now. A vault that
-// cannot be opened, or is not the one this device trusts, changes nothing: what
-// the session holds stays, and the audit says so.
+// refresh replaces the snapshot by one of the vaults as they are now. A vault
+// that cannot be opened, or is not the one this device trusts, changes nothing:
+// what the session holds of it stays, and the audit says so.
 func (s *Session) refresh(ctx context.Context) {
-	if err := s.broker.reopen(ctx); err != nil {
+	changed, err := s.broker.reopen(ctx)
+	if err != nil {
 		s.note("vault changed and cannot be read; the session goes on with what it knew", err.Error())
+	}
+	if !changed {
 		return
 	}
-	next := newSnapshot(s.broker.Contents(), s.granted, s.query, s.broker.Catalog(), s.broker.getenv, loginsOf(s.snapshot.Load()))
-	names, addrs := authorities(next, s.broker.Catalog())
+	next := s.broker.newSnapshot(s.granted, s.query, loginsOf(s.snapshot.Load()))
+	names, addrs := s.broker.authorities(next)
 	for _, name := range names {
 		if !s.ca.Permits(name) {
 			// A login at a new host of the user's own: the authority is issued
@@ -80,7 +83,11 @@ func (s *Session) note(reason, detail string) {
 
 // stamps are what tells whether a watched file is another one.
 func (s *Session) stamps() []fs.FileInfo {
-	paths := append([]string{s.broker.vaultPath}, s.snapshot.Load().refs...)
+	var paths []string
+	for _, v := range s.broker.vaults {
+		paths = append(paths, v.path)
+	}
+	paths = append(paths, s.snapshot.Load().refs...)
 	stamps := make([]fs.FileInfo, len(paths))
 	for i, path := range paths {
 		stamps[i], _ = os.Stat(path) // a file that is gone for now is nil

@@ -16,7 +16,8 @@ type Pin struct {
 	CommonDir string    `json:"common_dir"`
 	Remotes   []string  `json:"remotes"` // normal forms, as the caller orders them
 	Profile   string    `json:"profile"`
-	Rule      string    `json:"rule"` // id of the deciding rule, "" for the default profile
+	Vault     string    `json:"vault,omitempty"` // that the profile is in; "" is the default one
+	Rule      string    `json:"rule"`            // id of the deciding rule, "" for the default profile
 	Time      time.Time `json:"time"`
 }
 
