@@ -85,6 +85,17 @@ func (s stamp) less(t stamp) bool {
 	return s.hlc < t.hlc || s.hlc == t.hlc && s.device < t.device
 }
 
+// when is the wall clock's part of the stamp.
+func (s stamp) when() time.Time { return time.UnixMilli(s.hlc >> hlcBits).UTC() }
+
+// later returns the newer of two stamps.
+func later(s, t stamp) stamp {
+	if s.less(t) {
+		return t
+	}
+	return s
+}
+
 // tick returns a clock reading later than every one seen.
 func tick(now time.Time, seen int64) int64 {
 	return max(now.UnixMilli()<<hlcBits, seen+1)

@@ -41,8 +41,17 @@ func (m dirMemory) Accepted(context.Context) ([]byte, error) {
 	return b, err
 }
 
-func (m dirMemory) Accept(_ context.Context, note, _ []byte) error {
-	return atomicfile.Write(filepath.Join(m.dir, "note"), note, atomicfile.Options{})
+func (m dirMemory) Accept(_ context.Context, note, file []byte) error {
+	return errors.Join(atomicfile.Write(filepath.Join(m.dir, "kept"), file, atomicfile.Options{}),
+		atomicfile.Write(filepath.Join(m.dir, "note"), note, atomicfile.Options{}))
+}
+
+func (m dirMemory) Kept(context.Context) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(m.dir, "kept"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
 }
 
 const editorDir = "KB_TEST_EDITOR_DIR"

@@ -131,3 +131,4 @@ var errNoMemory = errors.New("no memory")
 func (brokenMemory) Lock(context.Context) (func() error, error)   { return nil, errNoMemory }
 func (brokenMemory) Accepted(context.Context) ([]byte, error)     { return nil, errNoMemory }
 func (brokenMemory) Accept(context.Context, []byte, []byte) error { return errNoMemory }
+func (brokenMemory) Kept(context.Context) ([]byte, error)         { return nil, errNoMemory }

@@ -94,6 +94,15 @@ func (d *decoder) texts(to *[]string) bool {
 	return ok
 }
 
+// devices reads a sorted list of device ids.
+func (d *decoder) devices(to *[]string) bool {
+	ok := d.texts(to)
+	for i, id := range *to {
+		d.bad = d.bad || !isDeviceID(id) || i > 0 && (*to)[i-1] >= id
+	}
+	return ok
+}
+
 func decodeMap[V any](d *decoder, to *map[string]V, make1 func(string) V) bool {
 	*to = map[string]V{}
 	ok := d.object(func(k []byte) bool {
@@ -167,6 +176,9 @@ func decode(records []record) (*Contents, error) {
 		case "setting":
 			c.Settings = append(c.Settings, d.setting(r, key))
 		}
+		if conflict, apart := r.conflict(); apart {
+			c.Conflicts = append(c.Conflicts, conflict)
+		}
 		if d.newer != "" {
 			return nil, &NewerVersionError{Feature: "member " + strconv.Quote(d.newer) + " of a " + r.typ}
 		}
@@ -182,10 +194,16 @@ func (d *decoder) profile(r *record, name string) profile.Profile {
 	for _, f := range r.fields {
 		switch d.at(f.raw); f.name {
 		case "also":
-			d.texts(&p.Also)
-			for i, name := range p.Also {
-				d.bad = d.bad || !validKey(name) || i > 0 && p.Also[i-1] >= name
+			d.also(&p.Also)
+		case apart:
+			for _, v := range r.guard().versions {
+				if v.raw != nil {
+					var names []string
+					d.at(v.raw).also(&names)
+					d.bad = d.bad || d.i != len(v.raw)
+				}
 			}
+			p.Also = r.guard().common()
 		case "egress":
 			d.text(&p.Egress)
 		case "expect":
@@ -199,6 +217,14 @@ func (d *decoder) profile(r *record, name string) profile.Profile {
 		}
 	}
 	return p
+}
+
+// also reads a sorted list of names.
+func (d *decoder) also(to *[]string) {
+	d.texts(to)
+	for i, name := range *to {
+		d.bad = d.bad || !validKey(name) || i > 0 && (*to)[i-1] >= name
+	}
 }
 
 func (d *decoder) rule(r *record, id string) profile.Rule {
@@ -260,6 +286,8 @@ func (d *decoder) login(r *record, key string) (Login, bool) {
 		switch name {
 		case "account":
 			return d.text(&l.Account)
+		case "after":
+			return d.devices(&l.After)
 		case "base":
 			return d.text(&l.Base)
 		case "client":
@@ -282,7 +310,20 @@ func (d *decoder) login(r *record, key string) (Login, bool) {
 
 func (d *decoder) provider(r *record, name string) Provider {
 	p := Provider{Name: name}
-	d.one(r, "definition", func(name string) bool {
+	raw := r.field("definition")
+	for _, v := range r.guard().versions[min(1, len(r.guard().versions)):] {
+		d.definition(v.raw, &Provider{})
+	}
+	d.definition(raw, &p)
+	return p
+}
+
+func (d *decoder) definition(raw []byte, p *Provider) {
+	if raw == nil {
+		d.bad = true
+		return
+	}
+	d.at(raw).members(func(name string) bool {
 		switch name {
 		case "replaces":
 			return d.text(&p.Replaces)
@@ -291,13 +332,14 @@ func (d *decoder) provider(r *record, name string) Provider {
 		}
 		return d.unknown(name)
 	})
-	return p
 }
 
 func (d *decoder) client(r *record, name string) Client {
 	c := Client{Name: name}
 	d.one(r, "registration", func(name string) bool {
 		switch name {
+		case "after":
+			return d.devices(&c.After)
 		case "client_id":
 			return d.text(&c.ClientID)
 		case "client_secret":

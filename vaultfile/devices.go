@@ -49,22 +49,28 @@ func (tx *Tx) PutDevice(d Device) error {
 	return nil
 }
 
+// devices are the live ones, as this edit has left them so far.
+func (tx *Tx) devices() []Device {
+	var out []Device
+	d := newDecoder()
+	for i := range tx.p.records {
+		if r := &tx.p.records[i]; r.typ == "device" && !r.deleted {
+			out = append(out, d.device(r, r.key()))
+		}
+	}
+	return out
+}
+
 // vouchForAll has this device vouch for every device there is, so that whoever
 // trusts it, such as the one it has just added, finds a chain to each. The
 // signatures of devices that are no more go.
 func (tx *Tx) vouchForAll() {
 	live := map[string]bool{}
-	for i := range tx.p.records {
-		if r := &tx.p.records[i]; r.typ == "device" && !r.deleted {
-			live[r.id[len("device/"):]] = true
-		}
+	devices := tx.devices()
+	for _, d := range devices {
+		live[d.ID] = true
 	}
-	for i := range tx.p.records {
-		r := &tx.p.records[i]
-		if r.typ != "device" || r.deleted {
-			continue
-		}
-		d := newDecoder().device(r, r.id[len("device/"):])
+	for _, d := range devices {
 		if _, done := d.Vouched[tx.id.id]; !done {
 			tx.id.vouch(tx.p.vaultID, &d)
 		}

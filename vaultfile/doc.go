@@ -16,6 +16,17 @@
 // signature to believe; a CI job gets all that it needs from [AddCI] in one
 // file.
 //
+// # Merging
+//
+// Two vaults that were edited apart have version vectors of which neither holds
+// the other. [Open] merges such a file with the one that this device last
+// accepted, in memory; the next Edit writes it ([File.Unsaved]). [Merge] does
+// the same for git's merge driver. A merge goes field by field, the last writer
+// wins, a deletion beats an edit that did not know of it, and lists of what is
+// allowed keep both versions until someone settles them ([Conflict]). It is
+// commutative, associative and idempotent: in whatever order devices exchange
+// what they have, they end at the same vault. [Diff] names what changed.
+//
 // # Records
 //
 // A vault is a set of records, as [Contents] shows them. Each field carries
@@ -32,7 +43,5 @@
 // # What it leaves out
 //
 // It knows nothing of providers, tokens that a device keeps for itself, or who
-// may use what. Merging two edited vaults has its seams here, in the stamps
-// and the version vector, and is not in this package yet: such a pair is
-// [ErrForked].
+// may use what, and nothing of git.
 package vaultfile

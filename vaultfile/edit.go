@@ -87,7 +87,7 @@ func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change
 	if err != nil {
 		return nil, err
 	}
-	f, raw, err := read(path, id, acc, false)
+	f, raw, err := read(ctx, path, id, acc, mem, now)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change
 	if err := change(tx); err != nil {
 		return nil, err
 	}
-	if !tx.changed {
+	if !tx.changed && !f.unsaved {
 		if f.acc != acc {
 			if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
 				return nil, fmt.Errorf("remember the vault: %w", err)
@@ -109,20 +109,58 @@ func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change
 		}
 		return nil
 	}
-	return tx.save(ctx, f.path, f.acc, mem, still)
+	saved, err := tx.save(ctx, f.path, f.acc, mem, still)
+	if saved != nil {
+		saved.report = f.report
+	}
+	return saved, err
 }
 
-// save signs, encrypts and replaces, then has the memory keep the result.
-func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory, before func() error) (*File, error) {
+// sealed is a vault that is ready to be written.
+type sealed struct {
+	raw    []byte
+	p      *payload
+	c      *Contents
+	digest [32]byte
+	trust  trust
+}
+
+// count has the device count this save. A merge that changes nothing itself is
+// not counted.
+func (tx *Tx) count(used uint64) error {
+	n := max(tx.p.clock[tx.id.id], used) + 1
+	if n > maxInt {
+		return fmt.Errorf("save vault: clock is at its end: %w", ErrInvalid)
+	}
+	tx.p.clock[tx.id.id] = n
+	tx.changed = true
+	return nil
+}
+
+// mend has this device vouch for devices that a merge left without a chain:
+// one side removed the device by which the other had added them. Both sides
+// were verified, so each of them was trusted before.
+func (tx *Tx) mend(t trust, used uint64) error {
+	if _, stranger := signers(tx.p.vaultID, tx.devices(), t.keys, t.gone); stranger == nil {
+		return nil
+	}
+	counted := tx.changed
+	tx.vouchForAll()
+	if tx.changed && !counted {
+		return tx.count(used)
+	}
+	return nil
+}
+
+// seal signs and encrypts the edited vault.
+func (tx *Tx) seal(t trust) (*sealed, error) {
 	p := tx.p
-	count := max(p.clock[tx.id.id], acc.Counter) + 1
-	if count > maxInt || tx.now.hlc > maxInt {
+	if tx.now.hlc > maxInt {
 		return nil, fmt.Errorf("save vault: clock is at its end: %w", ErrInvalid)
 	}
 	if len(p.records) > maxRecords {
 		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
 	}
-	p.clock[tx.id.id] = uint64(count)
 	p.signer = tx.id.id
 	slices.SortFunc(p.records, func(a, b record) int { return strings.Compare(a.id, b.id) })
 	plain := p.encode(func(digest [32]byte) []byte { return tx.id.sign.sign(sigMessage(digest)) })
@@ -137,34 +175,51 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	sum := digest()
-	trusted, gone, err := fresh.verify(c, sum, acc.Trusted, acc.Removed)
-	if err != nil {
+	s := &sealed{p: fresh, c: c, digest: digest()}
+	if s.trust.keys, s.trust.gone, err = fresh.verify(c, s.digest, t.keys, t.gone, false); err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
 	to, err := recipients(c.Devices)
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	raw, err := seal(plain, to...)
+	if s.raw, err = seal(plain, to...); err != nil {
+		return nil, err
+	}
+	if len(s.raw) > maxFile {
+		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
+	}
+	return s, nil
+}
+
+// save signs, encrypts and replaces, then has the memory keep the result.
+func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory, before func() error) (*File, error) {
+	t := trust{acc.Trusted, acc.Removed}
+	if tx.changed {
+		if err := tx.count(acc.Counter); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.mend(t, acc.Counter); err != nil {
+		return nil, err
+	}
+	s, err := tx.seal(t)
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxFile {
-		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
-	}
-	if err := atomicfile.Write(target, raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
+	if err := atomicfile.Write(target, s.raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	f := &File{path: target, payload: fresh, acc: &accepted{
-		VaultID: fresh.vaultID, Clock: fresh.clock.Clone(), Counter: uint64(count),
-		File: sha256.Sum256(raw), Payload: sum, Trusted: trusted, Removed: gone,
+	f := &File{path: target, payload: s.p, acc: &accepted{
+		VaultID: s.p.vaultID, Clock: s.p.clock.Clone(), Counter: max(acc.Counter, s.p.clock[tx.id.id]),
+		File: sha256.Sum256(s.raw), Payload: s.digest, Trusted: s.trust.keys, Removed: s.trust.gone,
+		Former: acc.follow(s.trust.keys),
 	}}
-	f.contents.Store(c)
+	f.contents.Store(s.c)
 	if f.stat, err = os.Stat(target); err != nil {
 		return nil, err
 	}
-	if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+	if err := mem.Accept(ctx, f.acc.encode(), s.raw); err != nil {
 		return f, fmt.Errorf("%w: %w", ErrNotRemembered, err)
 	}
 	return f, nil
@@ -248,7 +303,8 @@ func (tx *Tx) Contents() (Contents, error) {
 	return *c, nil
 }
 
-// PutProfile adds or replaces a profile.
+// PutProfile adds or replaces a profile. Where its Also is in conflict and is
+// put as it was read, the conflict stays: another change does not settle it.
 func (tx *Tx) PutProfile(p profile.Profile) error {
 	if err := checkText("profile", p.Name, p.GitName, p.GitEmail, p.SigningKey, p.Egress); err != nil {
 		return err
@@ -263,7 +319,11 @@ func (tx *Tx) PutProfile(p profile.Profile) error {
 			return invalid("profile", p.Name, "bad expect")
 		}
 	}
-	tx.put("profile", p.Name, encodeProfile(&p))
+	fields := encodeProfile(&p)
+	if i, ok := tx.index["profile/"+p.Name]; ok {
+		fields = tx.p.records[i].keepConflict(fields)
+	}
+	tx.put("profile", p.Name, fields)
 	return nil
 }
 
@@ -326,16 +386,19 @@ func (tx *Tx) PutLogin(l Login) error {
 	if err := checkText("login", l.Profile, texts...); err != nil {
 		return invalid("login", id, "text that is too long or not UTF-8")
 	}
+	l.After = tx.after("login", strings.TrimPrefix(id, "login/"), l.secrets())
 	tx.put("login", strings.TrimPrefix(id, "login/"), encodeLogin(&l))
 	return nil
 }
 
-// PutProvider adds or replaces a provider definition.
+// PutProvider adds or replaces a provider definition, and settles a conflict
+// about it.
 func (tx *Tx) PutProvider(p Provider) error {
 	if err := checkText("provider", p.Name, p.TOML, p.Replaces); err != nil {
 		return err
 	}
 	tx.put("provider", p.Name, encodeProvider(&p))
+	tx.Settle("provider", p.Name)
 	return nil
 }
 
@@ -344,6 +407,7 @@ func (tx *Tx) PutClient(c Client) error {
 	if err := checkText("client", c.Name, c.Issuer, c.ClientID, c.ClientSecret.Reveal(), c.RegistrationToken.Reveal(), c.RegistrationURI, c.Redirect); err != nil {
 		return err
 	}
+	c.After = tx.after("client", c.Name, c.secrets())
 	tx.put("client", c.Name, encodeClient(&c))
 	return nil
 }

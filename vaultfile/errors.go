@@ -40,8 +40,8 @@ var (
 	// ErrRollback: older than what this device accepted.
 	ErrRollback = errors.New("vault is older than the one this device last accepted")
 	// ErrForked: edited elsewhere without knowing this device's last accepted
-	// one: to be merged.
-	ErrForked = errors.New("vault and the last accepted one were edited apart")
+	// one, of which there is no copy to merge it with.
+	ErrForked = errors.New("vault and the last accepted one were edited apart, and cannot be merged")
 )
 
 // Ways in which a call can be wrong while the vault is sound.

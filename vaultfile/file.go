@@ -29,6 +29,8 @@ type File struct {
 	payload  *payload
 	contents atomic.Pointer[Contents] // what checking decoded, until someone takes it
 	acc      *accepted
+	unsaved  bool    // it is a merge that the disk does not hold
+	report   *Report // of that merge
 }
 
 // ID is the vault's own id: 32 hexadecimal digits, the same for its lifetime.
@@ -42,6 +44,19 @@ func (f *File) Clock() Clock { return f.payload.clock.Clone() }
 
 // Signer is the device that saved the vault.
 func (f *File) Signer() string { return f.payload.signer }
+
+// Unsaved reports whether this is a merge of the file with what this device
+// last accepted, which the file does not hold yet. An Edit writes it, even one
+// that changes nothing.
+func (f *File) Unsaved() bool { return f.unsaved }
+
+// Report says what a merge did; nil without one.
+func (f *File) Report() *Report { return f.report }
+
+// SignerRemoved reports whether the vault was signed by a device that this one
+// knows to be removed. Only ReadRevision returns such a File, and nothing says
+// whether it was made before the removal.
+func (f *File) SignerRemoved() bool { return f.acc.Removed[f.payload.signer] }
 
 // Path is the file itself, with symbolic links followed.
 func (f *File) Path() string { return f.path }
@@ -176,17 +191,22 @@ func Create(ctx context.Context, path string, id *Identity, mem Memory, opt Opti
 }
 
 // Open reads the vault at path. It accepts one that is as new as the last
-// accepted one or newer, and has Memory keep it.
+// accepted one or newer, and has Memory keep it. One that was edited apart is
+// merged with what Memory keeps, in memory only: see [File.Unsaved].
 func Open(ctx context.Context, path string, id *Identity, mem Memory) (*File, error) {
+	return open(ctx, path, id, mem, time.Now())
+}
+
+func open(ctx context.Context, path string, id *Identity, mem Memory, now time.Time) (*File, error) {
 	acc, err := load(ctx, mem)
 	if err != nil {
 		return nil, err
 	}
-	f, raw, err := read(path, id, acc, false)
+	f, raw, err := read(ctx, path, id, acc, mem, now)
 	if err != nil {
 		return nil, err
 	}
-	if f.acc == acc {
+	if f.acc == acc || f.unsaved {
 		return f, nil
 	}
 	// It is news. Take the lock, so that of two that open at once the one
@@ -201,10 +221,10 @@ func Open(ctx context.Context, path string, id *Identity, mem Memory) (*File, er
 		return nil, err
 	}
 	if again != nil && (acc == nil || again.File != acc.File) {
-		if f, raw, err = read(path, id, again, false); err != nil {
+		if f, raw, err = read(ctx, path, id, again, mem, now); err != nil {
 			return nil, err
 		}
-		if f.acc == again {
+		if f.acc == again || f.unsaved {
 			return f, nil
 		}
 	}
@@ -229,7 +249,7 @@ func Accept(ctx context.Context, path string, id *Identity, mem Memory) (*File, 
 	if err != nil {
 		return nil, err
 	}
-	f, raw, err := read(path, id, acc, true)
+	f, raw, err := readWhole(path, func(raw []byte) (*File, error) { return force(raw, id, acc) })
 	if err != nil {
 		return nil, err
 	}
@@ -293,15 +313,15 @@ func readFile(path string) (target string, b []byte, fi fs.FileInfo, err error) 
 // again. Git writes a file anew where it was, and can be met in the middle.
 const maxReads = 3
 
-// read opens a vault against what is remembered. The File's acc is acc itself
-// if there is nothing new to remember. With force it takes what Accept takes.
-func read(path string, id *Identity, acc *accepted, force bool) (*File, []byte, error) {
+// readWhole reads the file at path and has check judge it. A file that was
+// replaced meanwhile is read again.
+func readWhole(path string, check func(raw []byte) (*File, error)) (*File, []byte, error) {
 	for n := 1; ; n++ {
 		target, raw, fi, err := readFile(path)
 		if err != nil {
 			return nil, nil, err
 		}
-		f, err := check(raw, id, acc, force)
+		f, err := check(raw)
 		if err == nil {
 			f.path, f.stat = target, fi
 			return f, raw, nil
@@ -312,67 +332,125 @@ func read(path string, id *Identity, acc *accepted, force bool) (*File, []byte, 
 	}
 }
 
-func check(raw []byte, id *Identity, acc *accepted, force bool) (*File, error) {
-	plain, err := unseal(raw, id.age)
+// read opens a vault against what is remembered. The File's acc is acc itself
+// if there is nothing new to remember.
+func read(ctx context.Context, path string, id *Identity, acc *accepted, mem Memory, now time.Time) (*File, []byte, error) {
+	return readWhole(path, func(raw []byte) (*File, error) { return check(ctx, raw, id, acc, mem, now) })
+}
+
+// check judges a file by what is remembered.
+func check(ctx context.Context, raw []byte, id *Identity, acc *accepted, mem Memory, now time.Time) (*File, error) {
+	o, err := openRaw(raw, id)
 	if err != nil {
 		return nil, err
 	}
-	p, digest, err := parsePayload(plain)
-	if err != nil {
-		return nil, err
-	}
-	foreign := acc != nil && acc.VaultID != p.vaultID
-	if foreign && !force {
+	switch {
+	case acc == nil:
+		return nil, ErrNoTrust
+	case acc.VaultID != o.p.vaultID:
 		return nil, ErrForeignVault
+	case acc.File == sha256.Sum256(raw):
+		// These very bytes were verified when they were accepted.
+		f := &File{payload: o.p, acc: acc}
+		f.contents.Store(o.c)
+		return f, nil
+	}
+	t, err := o.verify(trust{acc.Trusted, acc.Removed})
+	order := o.p.clock.Compare(acc.Clock)
+	apart := order == Apart || order == Equal && acc.known() && acc.Payload != o.digest
+	switch {
+	case errors.Is(err, ErrRemovedSigner):
+		return nil, err
+	case err != nil && !apart:
+		return nil, err
+	case order == Before:
+		return nil, ErrRollback
+	}
+	if apart || acc.known() && o.p.ahead(now) {
+		merged, mergeErr := mergeKept(ctx, o, id, acc, mem, now)
+		switch {
+		case mergeErr == nil && merged != nil:
+			return merged, nil
+		case err != nil:
+			return nil, err
+		case apart && merged == nil:
+			return nil, errors.Join(ErrForked, mergeErr)
+		}
+	}
+	return o.file(id, acc, t, raw), nil
+}
+
+// file is the vault as it was opened, with what is to be remembered of it.
+func (o *opened) file(id *Identity, acc *accepted, t trust, raw []byte) *File {
+	f := &File{payload: o.p, acc: &accepted{
+		VaultID: o.p.vaultID, Clock: o.p.clock.Clone(), Counter: o.p.clock[id.id],
+		File: sha256.Sum256(raw), Payload: o.digest, Trusted: t.keys, Removed: t.gone,
+	}}
+	if acc != nil && acc.VaultID == o.p.vaultID {
+		f.acc.Counter = max(f.acc.Counter, acc.Counter)
+		f.acc.Former = acc.follow(t.keys)
+	}
+	f.contents.Store(o.c)
+	return f
+}
+
+// force judges a file for Accept. The person who accepts the vault vouches for
+// whoever signed it, and for those that nobody else added.
+func force(raw []byte, id *Identity, acc *accepted) (*File, error) {
+	o, err := openRaw(raw, id)
+	if err != nil {
+		return nil, err
+	}
+	roots := map[string][]byte{}
+	for i := range o.c.Devices {
+		if d := &o.c.Devices[i]; len(d.SignKey) > 0 && (d.ID == o.p.signer || d.AddedBy == d.ID) {
+			roots[d.ID] = d.SignKey
+		}
+	}
+	t, err := o.verify(trust{keys: roots})
+	if err != nil {
+		return nil, err
+	}
+	return o.file(id, acc, t, raw), nil
+}
+
+// ahead reports whether the vault holds a change that is beyond the wall
+// clock's horizon.
+func (p *payload) ahead(now time.Time) bool {
+	limit := horizon(now, &payload{})
+	return slices.ContainsFunc(p.records, func(r record) bool { return r.stamp.hlc > limit })
+}
+
+// mergeKept merges a file with what this device last accepted. It returns nil
+// where nothing is kept, as in a CI job, or where nothing had to be left out
+// of a successor.
+func mergeKept(ctx context.Context, o *opened, id *Identity, acc *accepted, mem Memory, now time.Time) (*File, error) {
+	raw, err := mem.Kept(ctx)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	kept, err := openRaw(raw, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault that this device kept: %w", err)
+	}
+	if kept.p.vaultID != acc.VaultID || kept.digest != acc.Payload && kept.p.clock.Compare(acc.Clock) != After {
+		return nil, nil // not what the note is about
+	}
+	p, t, report, err := joinOpened(kept, o, acc, now)
+	if err != nil {
+		return nil, err
+	}
+	if p.sameContent(o.p) {
+		return o.file(id, acc, t, o.raw), nil
 	}
 	c, err := decode(p.records)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{payload: p, acc: acc}
+	f := &File{payload: p, unsaved: true, report: report, acc: &accepted{
+		VaultID: p.vaultID, Clock: acc.Clock, Counter: max(acc.Counter, p.clock[id.id]),
+		File: acc.File, Payload: acc.Payload, Trusted: t.keys, Removed: t.gone, Former: acc.follow(t.keys),
+	}}
 	f.contents.Store(c)
-	file := sha256.Sum256(raw)
-	if acc != nil && !foreign && acc.File == file {
-		return f, nil // these very bytes were verified when they were accepted
-	}
-	var roots map[string][]byte
-	var removed map[string]bool
-	switch {
-	case force:
-		// The person who accepts the vault vouches for whoever signed it, and
-		// for those that nobody else added.
-		roots = map[string][]byte{}
-		for i := range c.Devices {
-			if d := &c.Devices[i]; len(d.SignKey) > 0 && (d.ID == p.signer || d.AddedBy == d.ID) {
-				roots[d.ID] = d.SignKey
-			}
-		}
-	case acc != nil:
-		roots, removed = acc.Trusted, acc.Removed
-	default:
-		return nil, ErrNoTrust
-	}
-	sum := digest()
-	trusted, gone, err := p.verify(c, sum, roots, removed)
-	if err != nil {
-		return nil, err
-	}
-	if acc != nil && !foreign {
-		order := p.clock.Compare(acc.Clock)
-		switch {
-		case force:
-		case order == Before:
-			return nil, ErrRollback
-		case order == Apart, order == Equal && acc.known() && acc.Payload != sum:
-			return nil, ErrForked
-		}
-	}
-	f.acc = &accepted{
-		VaultID: p.vaultID, Clock: p.clock.Clone(), Counter: p.clock[id.id],
-		File: file, Payload: sum, Trusted: trusted, Removed: gone,
-	}
-	if acc != nil && !foreign {
-		f.acc.Counter = max(f.acc.Counter, acc.Counter)
-	}
 	return f, nil
 }

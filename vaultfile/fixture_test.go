@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,28 @@ func TestMakeFixtures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Both change what only one may: the allow-lists of a profile and a provider.
+	w.open(t)
+	apart := func(w *world, also, toml string) []byte {
+		if err := os.WriteFile(path, full, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.edit(t, func(tx *vaultfile.Tx) error {
+			return errors.Join(tx.PutProfile(profile.Profile{Name: "oss", GitName: "Me", GitEmail: "me@oss.example", Also: []string{also, "work"}}),
+				tx.PutProvider(vaultfile.Provider{Name: "acme", TOML: toml}))
+		})
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	byLaptop, byDesk := apart(w, "a", "name = \"acme\"\n# laptop\n"), apart(w2, "b", "name = \"acme\"\n# desk\n")
+	merged, _, err := vaultfile.Merge(ctx, byDesk, byLaptop, desk, w2.mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("merged.age", merged)
 	wrapped, err := laptop.Wrap(secret.New(fixturePassphrase), 10)
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +125,10 @@ func TestMakeFixtures(t *testing.T) {
 	write("full.age", full)
 	write("full-crlf.age", bytes.ReplaceAll(full, []byte("\n"), []byte("\r\n")))
 }
+
+// fixtureGone is the device that was removed before the secrets of full.age
+// were written.
+const fixtureGone = "7d4a1ebd18a753f6"
 
 // fixtureContents is what testdata/v1/full.age holds, by hand.
 func fixtureContents() vaultfile.Contents {
@@ -115,13 +143,13 @@ func fixtureContents() vaultfile.Contents {
 			{ID: "r0000000b", Profile: "oss", Dir: "~/oss/**", User: "me", Machine: "laptop", Agent: "claude"},
 		},
 		Logins: []vaultfile.Login{
-			{ID: "login/oss/github", Profile: "oss", Provider: "github", Method: "key", Refs: map[string]string{"token": "env:OSS_TOKEN"}, Created: created},
-			{ID: "login/work/github", Profile: "work", Provider: "github", Method: "key", Secrets: map[string]secret.Value{"token": secret.New("example-token-1")}, Account: "acme-me", Expires: created.AddDate(1, 0, 0), Created: created},
-			{ID: "login/work/jira", Profile: "work", Provider: "jira", Method: "oauth", Client: "linear", Scopes: []string{"write", "read"}, Base: "https://acme.example", Created: created, DeviceOnly: true},
-			{ID: "login/work/jira/bot", Profile: "work", Provider: "jira", As: "bot", Method: "basic", Base: "https://acme.example", Secrets: map[string]secret.Value{"username": secret.New("bot@acme.example"), "password": secret.New("pass\tword\x7f\u2028")}, Created: created},
+			{ID: "login/oss/github", Profile: "oss", Provider: "github", Method: "key", Refs: map[string]string{"token": "env:OSS_TOKEN"}, Created: created, After: []string{fixtureGone}},
+			{ID: "login/work/github", Profile: "work", Provider: "github", Method: "key", Secrets: map[string]secret.Value{"token": secret.New("example-token-1")}, Account: "acme-me", Expires: created.AddDate(1, 0, 0), Created: created, After: []string{fixtureGone}},
+			{ID: "login/work/jira", Profile: "work", Provider: "jira", Method: "oauth", Client: "linear", Scopes: []string{"write", "read"}, Base: "https://acme.example", Created: created, DeviceOnly: true, After: []string{fixtureGone}},
+			{ID: "login/work/jira/bot", Profile: "work", Provider: "jira", As: "bot", Method: "basic", Base: "https://acme.example", Secrets: map[string]secret.Value{"username": secret.New("bot@acme.example"), "password": secret.New("pass\tword\x7f\u2028")}, Created: created, After: []string{fixtureGone}},
 		},
 		Providers: []vaultfile.Provider{{Name: "acme", TOML: "name = \"acme\"\r\n# \x01\n", Replaces: "github"}},
-		Clients:   []vaultfile.Client{{Name: "linear", Issuer: "https://auth.acme.example", ClientID: "c1", ClientSecret: secret.New("example-client-secret"), RegistrationToken: secret.New("example-registration"), RegistrationURI: "https://auth.acme.example/c1", Redirect: "http://127.0.0.1/callback", Expires: created}},
+		Clients:   []vaultfile.Client{{Name: "linear", Issuer: "https://auth.acme.example", ClientID: "c1", ClientSecret: secret.New("example-client-secret"), RegistrationToken: secret.New("example-registration"), RegistrationURI: "https://auth.acme.example/c1", Redirect: "http://127.0.0.1/callback", Expires: created, After: []string{fixtureGone}}},
 		Policies:  []vaultfile.Policy{{ID: "p0000000a", Profile: "work", Effect: "limit", PerMinute: 30, Provider: "github", Methods: []string{"GET", "POST"}, Host: "api.github.com", Path: "/repos/acme/**"}},
 		Settings:  []vaultfile.Setting{{Name: "default_profile", Value: "work"}, {Name: "nothing"}},
 	}
@@ -185,11 +213,33 @@ func TestFixturesOfFormat1(t *testing.T) {
 			t.Errorf("empty.age after %s: %v", name, err)
 		}
 	}
+	// What two devices edited apart, merged: lists of what is allowed keep both
+	// versions until someone settles it.
 	mem := vaultfile.NewMemory()
 	if err := vaultfile.FirstTrust(ctx, mem, job.VaultID, id.ID(), id.SignKey()); err != nil {
 		t.Fatal(err)
 	}
-	f, err := vaultfile.Open(ctx, filepath.Join(v1, "empty.age"), id, mem)
+	f, err := vaultfile.Open(ctx, filepath.Join(v1, "merged.age"), id, mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := f.Contents()
+	if p, _ := c.Profile("oss"); !slices.Equal(p.Also, []string{"work"}) {
+		t.Errorf("merged.age: oss may also be %v, want what both said", p.Also)
+	}
+	var conflicts []string
+	for _, conflict := range c.Conflicts {
+		conflicts = append(conflicts, fmt.Sprintf("%s/%s %s: %d", conflict.Type, conflict.Key, conflict.Field, len(conflict.Versions)))
+	}
+	if d := cmp.Diff([]string{"profile/oss also: 2", "provider/acme definition: 2"}, conflicts); d != "" {
+		t.Errorf("merged.age: conflicts:\n%s", d)
+	}
+
+	mem = vaultfile.NewMemory()
+	if err := vaultfile.FirstTrust(ctx, mem, job.VaultID, id.ID(), id.SignKey()); err != nil {
+		t.Fatal(err)
+	}
+	f, err = vaultfile.Open(ctx, filepath.Join(v1, "empty.age"), id, mem)
 	if err != nil {
 		t.Fatal(err)
 	}

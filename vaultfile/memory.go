@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 )
 
@@ -22,6 +23,9 @@ type Memory interface {
 	// Accept keeps a note, and the whole vault file that it is about, on the
 	// disk. It is called with the lock held.
 	Accept(ctx context.Context, note, file []byte) error
+	// Kept returns the file that Accept was last given; nil when there is
+	// none. After a crash it may be newer than the note.
+	Kept(ctx context.Context) (file []byte, err error)
 }
 
 // accepted is the note of the last vault that the device accepted.
@@ -33,11 +37,25 @@ type accepted struct {
 	Payload [32]byte          // SHA-256 of the payload without its signature
 	Trusted map[string][]byte // device id -> Ed25519 public key
 	Removed map[string]bool   // device ids that were removed; never trusted again
+	Former  map[string][]byte // device id -> key of removed devices that were trusted: for history
 }
 
 // known reports whether a was made from a vault. What a CI file knows is a
 // clock and signers, and no content to compare with.
 func (a *accepted) known() bool { return a.Payload != [32]byte{} }
+
+// follow carries on what a knows of a vault that is succeeded by one of these
+// keys: who was trusted, and how often this device has counted.
+func (a *accepted) follow(keys map[string][]byte) (former map[string][]byte) {
+	former = map[string][]byte{}
+	maps.Copy(former, a.Former)
+	for id, key := range a.Trusted {
+		if keys[id] == nil {
+			former[id] = key
+		}
+	}
+	return former
+}
 
 // note is accepted in JSON.
 type note struct {
@@ -49,13 +67,14 @@ type note struct {
 	Payload string            `json:"payload"`
 	Trusted map[string][]byte `json:"trusted"`
 	Removed map[string]bool   `json:"removed"`
+	Former  map[string][]byte `json:"former,omitempty"`
 }
 
 func (a *accepted) encode() []byte {
 	b, err := json.Marshal(note{
 		Format: 1, VaultID: a.VaultID, Clock: a.Clock, Counter: a.Counter,
 		File: hex.EncodeToString(a.File[:]), Payload: hex.EncodeToString(a.Payload[:]),
-		Trusted: a.Trusted, Removed: a.Removed,
+		Trusted: a.Trusted, Removed: a.Removed, Former: a.Former,
 	})
 	if err != nil {
 		panic(err) // maps of strings, bytes and numbers always encode
@@ -76,7 +95,7 @@ func load(ctx context.Context, mem Memory) (*accepted, error) {
 	if err := json.Unmarshal(b, &n); err != nil || n.Format != 1 || !isVaultID(n.VaultID) {
 		return nil, fmt.Errorf("read what this device remembers of the vault: %w", ErrMalformed)
 	}
-	a := &accepted{VaultID: n.VaultID, Clock: n.Clock, Counter: n.Counter, Trusted: n.Trusted, Removed: n.Removed}
+	a := &accepted{VaultID: n.VaultID, Clock: n.Clock, Counter: n.Counter, Trusted: n.Trusted, Removed: n.Removed, Former: n.Former}
 	for hexed, to := range map[string][]byte{n.File: a.File[:], n.Payload: a.Payload[:]} {
 		if h, err := hex.DecodeString(hexed); err != nil || copy(to, h) != len(to) {
 			return nil, fmt.Errorf("read what this device remembers of the vault: %w", ErrMalformed)
@@ -93,6 +112,7 @@ type volatile struct {
 	sem  chan struct{} // the lock
 	mu   sync.Mutex
 	note []byte
+	file []byte
 }
 
 func (v *volatile) Lock(ctx context.Context) (func() error, error) {
@@ -110,9 +130,15 @@ func (v *volatile) Accepted(context.Context) ([]byte, error) {
 	return v.note, nil
 }
 
-func (v *volatile) Accept(_ context.Context, note, _ []byte) error {
+func (v *volatile) Accept(_ context.Context, note, file []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.note = note
+	v.note, v.file = note, file
 	return nil
+}
+
+func (v *volatile) Kept(context.Context) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.file, nil
 }

@@ -189,8 +189,9 @@ func (p *payload) scan(s *scanner) (sigAt, sigEnd int, ok bool) {
 	if p.signer, ok = s.text(); !ok {
 		return 0, 0, false
 	}
-	if !isDeviceID(p.signer) || p.clock[p.signer] == 0 {
-		return 0, 0, s.fail(ErrMalformed, "signer that is no device of the clock")
+	// A device that has only merged is not in the clock.
+	if !isDeviceID(p.signer) {
+		return 0, 0, s.fail(ErrMalformed, "signer that is not 16 hexadecimal digits")
 	}
 	if !s.lit(`,"vault_id":`) {
 		return 0, 0, false
@@ -367,12 +368,18 @@ func (r *record) check() string {
 	case r.deleted && (len(r.fields) > 0 || len(r.stamps) > 0):
 		return "tombstone with content"
 	}
+	if !r.validGuard() {
+		return "versions of a guarded field that break their form"
+	}
 	for path, st := range r.stamps {
 		if r.stamp.less(st) {
 			return "stamp newer than its record"
 		}
 		if path == revived {
 			continue
+		}
+		if path == apart && guarded(r.typ) != "" {
+			return "stamp of what has none"
 		}
 		name, elem, dotted := strings.Cut(path, ".")
 		if !isFieldName(name) || dotted != perElement(r.typ, name) || dotted && elem == "" {

@@ -40,8 +40,11 @@ func knownType(t string) bool {
 // perElement says which fields are merged element by element: their paths are
 // "field.element". All others are one value, merged whole.
 func perElement(typ, name string) bool {
-	return typ == "profile" && (name == "also" || name == "expect") || typ == "device" && name == "vouched"
+	return typ == "profile" && name == "expect" || typ == "device" && name == "vouched"
 }
+
+// key is the record's id without its type.
+func (r *record) key() string { return r.id[len(r.typ)+1:] }
 
 func (r *record) field(name string) []byte {
 	i, ok := slices.BinarySearchFunc(r.fields, name, func(f field, n string) int { return strings.Compare(f.name, n) })
@@ -78,6 +81,9 @@ func elements(raw []byte) map[string][]byte {
 func (r *record) paths() map[string][]byte {
 	out := make(map[string][]byte, len(r.fields))
 	for _, f := range r.fields {
+		if f.name == apart && guarded(r.typ) != "" {
+			continue
+		}
 		if !perElement(r.typ, f.name) {
 			out[f.name] = f.raw
 			continue
@@ -87,6 +93,33 @@ func (r *record) paths() map[string][]byte {
 		}
 	}
 	return out
+}
+
+// effective is the stamp of a path that is not of an element; zero if it never
+// was in the record.
+func (r *record) effective(path string) stamp {
+	if at, ok := r.stamps[path]; ok {
+		return at
+	}
+	if r.field(path) != nil {
+		return r.stamp
+	}
+	return stamp{}
+}
+
+// stampsOfAll returns the stamp of every path of the record, be it in the
+// value, removed, or the deletion that the record was made anew after.
+func (r *record) stampsOfAll() map[string]stamp {
+	out := make(map[string]stamp, len(r.fields)+len(r.stamps))
+	for path := range r.paths() {
+		out[path] = r.stamp
+	}
+	maps.Copy(out, r.stamps)
+	return out
+}
+
+func (r *record) sortFields() {
+	slices.SortFunc(r.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 }
 
 // set replaces the record's value, keeping the fields that keep names, and
@@ -99,7 +132,16 @@ func (r *record) set(fields []field, now stamp, keep func(name string) bool) boo
 		}
 	}
 	next.fields = append(next.fields, fields...)
-	slices.SortFunc(next.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	next.sortFields()
+	if name := guarded(r.typ); name != "" && !r.deleted {
+		// Whoever changes a guarded field has seen all of its versions.
+		g := r.guard()
+		if raw := next.field(name); !bytes.Equal(raw, r.field(name)) {
+			g = g.next(version{now, raw})
+		}
+		next.fields = rawField(next.fields, apart, g.extra())
+		next.sortFields()
+	}
 	if r.deleted {
 		next.stamps[revived] = r.stamp
 		*r = next

@@ -25,6 +25,9 @@ type Login struct {
 	// DeviceOnly says that the tokens are not in the vault: each device makes
 	// this login for itself, for their refresh tokens rotate.
 	DeviceOnly bool
+	// After lists the removed devices that never could read the secrets: they
+	// were gone when these were written. PutLogin fills it.
+	After []string
 }
 
 // Provider is a provider definition of the user's own, kept in the vault.
@@ -75,6 +78,7 @@ type Client struct {
 	RegistrationURI   string       // RFC 7592
 	Redirect          string       // redirect URI that was registered
 	Expires           time.Time    // client_secret_expires_at; zero means never
+	After             []string     // as Login.After
 }
 
 // Kinds of device.
@@ -107,7 +111,7 @@ const SettingDefaultProfile = "default_profile"
 // Contents is a vault's records, decoded. It is a copy: changing it changes
 // nothing until it is passed to a Tx.
 type Contents struct {
-	Profiles  []profile.Profile // by name; Also is sorted
+	Profiles  []profile.Profile // by name; Also is sorted, and in a conflict what all versions have in common
 	Rules     []profile.Rule    // by id
 	Logins    []Login           // by id
 	Providers []Provider        // by name
@@ -115,4 +119,5 @@ type Contents struct {
 	Policies  []Policy          // by id
 	Devices   []Device          // by id
 	Settings  []Setting         // by name
+	Conflicts []Conflict        // by record id; none: nil
 }

@@ -20,10 +20,10 @@ import (
 // schema lists the fields of each type that this kb writes itself; others are
 // carried along.
 var schema = map[string][]string{
-	"profile":  {"also", "egress", "expect", "git_email", "git_name", "signing_key"},
+	"profile":  {"also", "apart", "egress", "expect", "git_email", "git_name", "signing_key"},
 	"rule":     {"select"},
 	"login":    {"created", "credential", "device_only"},
-	"provider": {"definition"},
+	"provider": {"apart", "definition"},
 	"client":   {"registration"},
 	"policy":   {"rule"},
 	"device":   {"created", "grant", "kind", "name", "vouched"},
@@ -108,6 +108,8 @@ func strMap[V any](m map[string]V, text func(V) string) []byte {
 
 func same(s string) string { return s }
 
+func reveal(v secret.Value) string { return v.Reveal() }
+
 // oneField is the value of the types that are a single field.
 func oneField(name string, raw []byte) []field { return []field{{name, raw}} }
 
@@ -164,13 +166,14 @@ func encodeRule(r *profile.Rule) []field {
 func encodeLogin(l *Login) []field {
 	var o object
 	o.str("account", l.Account)
+	o.raw("after", strList(l.After))
 	o.str("base", l.Base)
 	o.str("client", l.Client)
 	o.time("expires", l.Expires)
 	o.str("method", l.Method)
 	o.raw("refs", strMap(l.Refs, same))
 	o.raw("scopes", strList(l.Scopes))
-	o.raw("secrets", strMap(l.Secrets, secret.Value.Reveal))
+	o.raw("secrets", strMap(l.Secrets, reveal))
 	fs := rawField(intField(nil, "created", unix(l.Created)), "credential", o.done())
 	if l.DeviceOnly {
 		fs = append(fs, field{"device_only", []byte("true")})
@@ -187,6 +190,7 @@ func encodeProvider(p *Provider) []field {
 
 func encodeClient(c *Client) []field {
 	var o object
+	o.raw("after", strList(c.After))
 	o.str("client_id", c.ClientID)
 	o.str("client_secret", c.ClientSecret.Reveal())
 	o.time("expires", c.Expires)

@@ -88,7 +88,11 @@ func (d *Device) vouchedBy(vaultID string, keys map[string][]byte) bool {
 //
 // Every live device must be reached by a chain, not the signer alone: the
 // vault could else smuggle in a recipient that the next save encrypts to.
-func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, removed map[string]bool) (trusted map[string][]byte, gone map[string]bool, err error) {
+//
+// A fork, which is to be merged, need not have heard of a removal: it may
+// still hold the removed device, and others that this one had added. The
+// signer answers for them, to whom a chain must lead past all that are removed.
+func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, removed map[string]bool, fork bool) (trusted map[string][]byte, gone map[string]bool, err error) {
 	gone = map[string]bool{}
 	maps.Copy(gone, removed)
 	for i := range p.records {
@@ -109,12 +113,16 @@ func (p *payload) verify(c *Contents, digest [32]byte, roots map[string][]byte, 
 		return nil, nil, fmt.Errorf("signer %q: %w", p.signer, ErrUnknownSigner)
 	case !ed25519.Verify(key, sigMessage(digest), p.sig):
 		return nil, nil, ErrBadSignature
-	case stranger != nil:
+	}
+	if fork {
+		keys, stranger = signers(p.vaultID, c.Devices, roots, nil)
+	}
+	if stranger != nil {
 		return nil, nil, stranger
 	}
 	trusted = map[string][]byte{}
 	for id, k := range keys {
-		if live[id] {
+		if live[id] && !gone[id] {
 			trusted[id] = k
 		}
 	}

@@ -125,7 +125,7 @@ func adviseVault(err error) error {
 	}{
 		{vaultfile.ErrWrongKey, "open it on a device that can, and add this one there (kb device add-ci for a job)"},
 		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
-		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age): merging is not there yet"},
+		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH --name NAME"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},

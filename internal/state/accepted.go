@@ -49,9 +49,9 @@ func (m *VaultMemory) Accept(ctx context.Context, note, file []byte) error {
 	return m.store.Put("accepted/note/"+m.name, note, true)
 }
 
-// Copy returns the last accepted vault file, nil if there is none. A process
-// killed within Accept leaves a copy that is newer than the note.
-func (m *VaultMemory) Copy() ([]byte, error) {
+// Kept returns the last accepted vault file, nil if there is none. A process
+// killed within Accept leaves one that is newer than the note.
+func (m *VaultMemory) Kept(context.Context) ([]byte, error) {
 	b, ok, err := m.store.Get("accepted/file/" + m.name)
 	if err != nil || !ok || len(b) == 0 {
 		return nil, err

@@ -244,7 +244,7 @@ func TestVaultWithMemoryOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kept, err := reopen().Copy(); err != nil || !bytes.Equal(kept, now) {
+	if kept, err := reopen().Kept(context.Background()); err != nil || !bytes.Equal(kept, now) {
 		t.Errorf("the kept copy: %d bytes, %v", len(kept), err)
 	}
 	if err := os.WriteFile(path, old, 0o600); err != nil {
@@ -253,7 +253,7 @@ func TestVaultWithMemoryOnDisk(t *testing.T) {
 	if _, err := vaultfile.Open(ctx, path, id, reopen()); !errors.Is(err, vaultfile.ErrRollback) {
 		t.Errorf("an older vault: %v", err)
 	}
-	if kept, err := reopen().Copy(); err != nil || !bytes.Equal(kept, now) {
+	if kept, err := reopen().Kept(context.Background()); err != nil || !bytes.Equal(kept, now) {
 		t.Errorf("the rollback was written over the kept copy: %v", err)
 	}
 	// A note that was tampered with is an error, not a first time.

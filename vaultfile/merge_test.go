@@ -1,0 +1,719 @@
+package vaultfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"kb/internal/secret"
+	"kb/profile"
+)
+
+// A crew is devices of one vault that edit copies of their own: only the
+// payloads, so that thousands of histories take seconds.
+type crew struct {
+	ids  []*Identity
+	have []*payload
+	now  time.Time
+}
+
+func newCrew(t testing.TB, n int) *crew {
+	t.Helper()
+	c := &crew{now: testTime}
+	first := &payload{clock: Clock{}, vaultID: "00112233445566778899aabbccddeeff"}
+	for range n {
+		id, err := NewIdentity("d", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ids = append(c.ids, id)
+	}
+	tx := newTx(first, c.ids[0], c.now)
+	for _, id := range c.ids {
+		if err := tx.PutDevice(Device{ID: id.id, Name: "d", Recipient: id.Recipient(), SignKey: id.SignKey(), Kind: KindDevice}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first = c.commit(t, tx)
+	for range n {
+		c.have = append(c.have, first)
+	}
+	return c
+}
+
+func (c *crew) commit(t testing.TB, tx *Tx) *payload {
+	t.Helper()
+	if tx.changed {
+		if err := tx.count(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sortRecords(tx.p)
+	return tx.p
+}
+
+func (c *crew) edit(t testing.TB, who int, change func(*Tx) error) {
+	t.Helper()
+	c.now = c.now.Add(time.Second)
+	tx := newTx(c.have[who], c.ids[who], c.now)
+	if err := change(tx); err != nil && !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
+	c.have[who] = c.commit(t, tx)
+}
+
+func (c *crew) pull(who, from int) {
+	c.have[who], _ = join(c.have[who], c.have[from], maxInt)
+}
+
+// content is what two equal vaults have alike: all but the signature.
+func content(p *payload) string {
+	q := *p
+	q.signer = ""
+	return string(q.encode(func([32]byte) []byte { return nil }))
+}
+
+// step makes a random change of one of the kinds that there are.
+func step(r *rand.Rand, values *int) func(*Tx) error {
+	*values++
+	value := fmt.Sprint("v", *values)
+	name := []string{"p0", "p1", "p2"}[r.IntN(3)]
+	switch r.IntN(11) {
+	case 0:
+		return func(tx *Tx) error {
+			c, err := tx.Contents()
+			p, _ := c.Profile(name)
+			p.Name, p.GitEmail = name, value
+			return errors.Join(err, tx.PutProfile(p))
+		}
+	case 1:
+		return func(tx *Tx) error {
+			c, err := tx.Contents()
+			p, _ := c.Profile(name)
+			p.Name = name
+			if r.IntN(2) == 0 || len(p.Also) == 0 {
+				p.Also = append(p.Also, value)
+			} else {
+				p.Also = p.Also[1:]
+			}
+			return errors.Join(err, tx.PutProfile(p))
+		}
+	case 2:
+		return func(tx *Tx) error {
+			c, err := tx.Contents()
+			p, _ := c.Profile(name)
+			p.Name, p.Expect = name, map[string]string{"a": value, []string{"b", "c"}[r.IntN(2)]: value}
+			return errors.Join(err, tx.PutProfile(p))
+		}
+	case 3:
+		return func(tx *Tx) error { return tx.DeleteProfile(name) }
+	case 4:
+		return func(tx *Tx) error {
+			_, err := tx.PutRule(profile.Rule{ID: "r" + name, Profile: name, Remote: value})
+			return err
+		}
+	case 5:
+		return func(tx *Tx) error { return tx.DeleteRule("r" + name) }
+	case 6:
+		return func(tx *Tx) error {
+			return tx.PutLogin(Login{Profile: name, Provider: "github", Method: "key", Secrets: map[string]secret.Value{"token": secret.New(value)}})
+		}
+	case 7:
+		return func(tx *Tx) error { return tx.DeleteLogin(LoginID(name, "github", "")) }
+	case 8:
+		return func(tx *Tx) error { return tx.PutProvider(Provider{Name: name, TOML: value}) }
+	case 9:
+		return func(tx *Tx) error { return tx.DeleteProvider(name) }
+	default:
+		return func(tx *Tx) error { return tx.PutSetting(Setting{Name: "note", Value: value}) }
+	}
+}
+
+// history has five devices edit and pull at random.
+func history(t testing.TB, seed uint64, steps int) *crew {
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := sharedCrew(t)
+	values := 0
+	for range steps {
+		who := r.IntN(len(c.have))
+		if r.IntN(3) == 0 {
+			c.pull(who, r.IntN(len(c.have)))
+		} else {
+			c.edit(t, who, step(r, &values))
+		}
+	}
+	return c
+}
+
+var crewOfFive *crew
+
+// sharedCrew returns five devices before their first edit; making their keys
+// takes longer than a history.
+func sharedCrew(t testing.TB) *crew {
+	if crewOfFive == nil {
+		crewOfFive = newCrew(t, 5)
+	}
+	c := *crewOfFive
+	c.have = slices.Clone(crewOfFive.have)
+	return &c
+}
+
+// histories is how many random ones the laws hold over.
+const histories = 10_000
+
+func joined(a, b *payload) *payload {
+	p, _ := join(a, b, maxInt)
+	return p
+}
+
+// Merging is commutative, associative and idempotent; whatever way five
+// devices exchange what they have, they end at equal bytes; and no value comes
+// out that no device wrote.
+func TestLawsOfMerging(t *testing.T) {
+	n := histories
+	if testing.Short() || raceEnabled {
+		n /= 20
+	}
+	for seed := range uint64(n) {
+		c := history(t, seed, 4+int(seed%24))
+		lawsOfAPair(t, c.have[0], c.have[1], c.have[2])
+		p := lawOfAnyOrder(t, c, rand.New(rand.NewPCG(seed, 2)))
+		lawOfValues(t, c, p)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d histories", n)
+}
+
+func lawsOfAPair(t *testing.T, a, b, d *payload) {
+	t.Helper()
+	ab := joined(a, b)
+	if content(ab) != content(joined(b, a)) {
+		t.Error("a with b is not b with a")
+	}
+	if content(joined(ab, d)) != content(joined(a, joined(b, d))) {
+		t.Error("(a with b) with c is not a with (b with c)")
+	}
+	if content(joined(a, a)) != content(a) {
+		t.Error("a with a is not a")
+	}
+	if content(joined(ab, a)) != content(ab) || content(joined(b, ab)) != content(ab) {
+		t.Error("what was merged before changes the result")
+	}
+}
+
+// lawOfAnyOrder merges in three orders, and reads the result as everyone will.
+func lawOfAnyOrder(t *testing.T, c *crew, r *rand.Rand) *payload {
+	t.Helper()
+	var first *payload
+	for n := range 3 {
+		order := r.Perm(len(c.have))
+		p := c.have[order[0]]
+		for _, i := range order[1:] {
+			p = joined(p, c.have[i])
+		}
+		if n > 0 {
+			if content(p) != content(first) {
+				t.Error("two orders end at different vaults")
+			}
+			continue
+		}
+		first = p
+		signed := *p
+		signed.signer = c.ids[0].id
+		b := signed.encode(func([32]byte) []byte { return make([]byte, 64) })
+		back, _, err := parsePayload(b)
+		if err != nil {
+			t.Fatalf("the merged vault does not parse: %v", err)
+		}
+		if _, err := decode(back.records); err != nil {
+			t.Fatalf("the merged vault does not decode: %v", err)
+		}
+	}
+	return first
+}
+
+func lawOfValues(t *testing.T, c *crew, all *payload) {
+	t.Helper()
+	wrote := map[string]bool{}
+	for _, p := range c.have {
+		for i := range p.records {
+			r := &p.records[i]
+			for path, raw := range r.paths() {
+				wrote[r.id+" "+path+" "+string(raw)] = true
+			}
+			for _, v := range r.guard().versions {
+				wrote[r.id+" "+guarded(r.typ)+" "+string(v.raw)] = true
+			}
+		}
+	}
+	for i := range all.records {
+		r := &all.records[i]
+		for path, raw := range r.paths() {
+			if !wrote[r.id+" "+path+" "+string(raw)] {
+				t.Errorf("%s %s is %s, which no device wrote", r.id, path, raw)
+			}
+		}
+	}
+}
+
+// What each kind of concurrent change ends at, by name.
+func TestConcurrentChanges(t *testing.T) {
+	work := func(change func(*profile.Profile)) func(*Tx) error {
+		return func(tx *Tx) error {
+			c, err := tx.Contents()
+			p, _ := c.Profile("work")
+			p.Name = "work"
+			change(&p)
+			return errors.Join(err, tx.PutProfile(p))
+		}
+	}
+	login := func(token string) func(*Tx) error {
+		return func(tx *Tx) error {
+			return tx.PutLogin(Login{Profile: "work", Provider: "github", Method: "key", Secrets: map[string]secret.Value{"token": secret.New(token)}})
+		}
+	}
+	base := func(tx *Tx) error {
+		return errors.Join(work(func(p *profile.Profile) { p.Also = []string{"a", "b", "c"}; p.GitName = "n0" })(tx), login("t0")(tx),
+			tx.PutProvider(Provider{Name: "own", TOML: "base"}))
+	}
+	for name, c := range map[string]struct {
+		a, b  []func(*Tx) error
+		check func(t *testing.T, c *Contents)
+	}{
+		"two fields of one record: both": {
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitEmail = "e1" })},
+			func(t *testing.T, c *Contents) {
+				if p := c.Profiles[0]; p.GitName != "n1" || p.GitEmail != "e1" || len(p.Also) != 3 {
+					t.Errorf("%+v", p)
+				}
+			},
+		},
+		"one field: the last writer": {
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n2" })},
+			func(t *testing.T, c *Contents) {
+				if p := c.Profiles[0]; p.GitName != "n2" {
+					t.Errorf("%+v", p)
+				}
+			},
+		},
+		"a deletion beats an edit that is newer": {
+			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }}, []func(*Tx) error{login("t1")},
+			func(t *testing.T, c *Contents) {
+				if len(c.Logins) != 0 {
+					t.Error("the login is back")
+				}
+			},
+		},
+		"a login made anew after its deletion stays": {
+			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }, login("t2")}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "x" })},
+			func(t *testing.T, c *Contents) {
+				if len(c.Logins) != 1 || c.Logins[0].Secrets["token"].Reveal() != "t2" {
+					t.Errorf("%v", c.Logins)
+				}
+			},
+		},
+		"also changed on both sides: what both kept": {
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"a", "b", "x"} })}, []func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"b", "c", "y"} })},
+			func(t *testing.T, c *Contents) {
+				if p := c.Profiles[0]; !slices.Equal(p.Also, []string{"b"}) || len(c.Conflicts) != 1 || len(c.Conflicts[0].Versions) != 2 {
+					t.Errorf("%v %v", p.Also, c.Conflicts)
+				}
+			},
+		},
+		"also changed on one side: no conflict": {
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"x"} })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n3" })},
+			func(t *testing.T, c *Contents) {
+				if p := c.Profiles[0]; !slices.Equal(p.Also, []string{"x"}) || c.Conflicts != nil {
+					t.Errorf("%v %v", p.Also, c.Conflicts)
+				}
+			},
+		},
+		"a definition changed on both sides: a conflict": {
+			[]func(*Tx) error{func(tx *Tx) error { return tx.PutProvider(Provider{Name: "own", TOML: "a"}) }},
+			[]func(*Tx) error{func(tx *Tx) error { return tx.PutProvider(Provider{Name: "own", TOML: "b"}) }},
+			func(t *testing.T, c *Contents) {
+				if len(c.Conflicts) != 1 || c.Conflicts[0].Key != "own" || c.Providers[0].TOML != "b" {
+					t.Errorf("%v %v", c.Conflicts, c.Providers)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crew := sharedCrew(t)
+			crew.edit(t, 0, base)
+			crew.pull(1, 0)
+			for _, change := range c.a {
+				crew.edit(t, 0, change)
+			}
+			for _, change := range c.b {
+				crew.edit(t, 1, change)
+			}
+			for _, p := range []*payload{joined(crew.have[0], crew.have[1]), joined(crew.have[1], crew.have[0])} {
+				got, err := decode(p.records)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.check(t, got)
+			}
+		})
+	}
+}
+
+// A conflict outlives changes that do not speak of it, and ends with a new
+// version that knows of both.
+func TestConflictIsSettled(t *testing.T) {
+	c := sharedCrew(t)
+	also := func(names ...string) func(*Tx) error {
+		return func(tx *Tx) error {
+			return errors.Join(tx.PutProfile(profile.Profile{Name: "work", Also: names}), tx.PutProvider(Provider{Name: "own", TOML: names[0]}))
+		}
+	}
+	c.edit(t, 0, also("a", "b"))
+	c.pull(1, 0)
+	c.edit(t, 0, also("x", "a"))
+	c.edit(t, 1, also("b", "a", "y"))
+	c.pull(0, 1)
+	conflicts := func() int {
+		t.Helper()
+		got, err := decode(c.have[0].records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got.Conflicts)
+	}
+	if conflicts() != 2 {
+		t.Fatalf("%d conflicts, want one of each", conflicts())
+	}
+	c.edit(t, 0, func(tx *Tx) error {
+		got, err := tx.Contents()
+		p, _ := got.Profile("work")
+		p.GitName = "other"
+		return errors.Join(err, tx.PutProfile(p))
+	})
+	if conflicts() != 2 {
+		t.Error("another change of the profile settled its conflict")
+	}
+	c.edit(t, 0, func(tx *Tx) error {
+		tx.Settle("profile", "work")
+		return tx.PutProvider(Provider{Name: "own", TOML: "c"})
+	})
+	if conflicts() != 0 {
+		t.Errorf("%d conflicts after both were settled", conflicts())
+	}
+	// The side that has not heard of it brings nothing back.
+	c.pull(0, 1)
+	if got, _ := decode(c.have[0].records); len(got.Conflicts) != 0 || got.Providers[0].TOML != "c" || !slices.Equal(got.Profiles[0].Also, []string{"a"}) {
+		t.Errorf("an older version is back: %+v %+v %+v", got.Conflicts, got.Providers, got.Profiles)
+	}
+}
+
+// A change that is more than a day ahead of the clock is left out, and the
+// result does not claim to know it, so that it comes when its time has come.
+func TestFarFutureIsQuarantined(t *testing.T) {
+	c := sharedCrew(t)
+	now := c.now
+	c.edit(t, 0, note1("ours"))
+	c.now = now.Add(49 * time.Hour)
+	c.edit(t, 1, note1("from the future"))
+	limit := horizon(now.Add(time.Hour), c.have[0])
+	p, left := join(c.have[0], c.have[1], limit)
+	if len(left) != 1 || left[0].Key != "note" || left[0].Device != c.ids[1].id {
+		t.Fatalf("left out: %+v", left)
+	}
+	if got, _ := decode(p.records); got.Setting("note") != "ours" {
+		t.Errorf("the note is %q", got.Setting("note"))
+	}
+	if p.clock[c.ids[1].id] != 0 {
+		t.Error("the result claims to know what it left out")
+	}
+	p, left = join(p, c.have[1], horizon(now.Add(26*time.Hour), c.have[0]))
+	if got, _ := decode(p.records); len(left) != 0 || got.Setting("note") != "from the future" {
+		t.Errorf("a day later: %q, left out %v", got.Setting("note"), left)
+	}
+	// A machine whose own clock is behind believes what it believed before.
+	if _, left = join(c.have[1], c.have[1], horizon(now.Add(-1000*time.Hour), c.have[1])); len(left) != 0 {
+		t.Errorf("left out of what is known: %v", left)
+	}
+}
+
+// The driver's law: two devices that merge the same pair end at the same
+// content, and where they exchange the results, at the same bytes.
+func TestMergeOfFiles(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	base := l.read()
+	l.edit("a", note1("a"))
+	byA := l.read()
+	l.put(base)
+	l.edit("b", func(tx *Tx) error { return tx.PutProfile(profile.Profile{Name: "work"}) })
+	byB := l.read()
+
+	atA, report, err := Merge(ctx, byA, byB, l.ids["a"], l.mems["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Changes) != 1 || report.Changes[0].Key != "work" || report.Changes[0].Op != Added || report.Changes[0].Device != l.ids["b"].id {
+		t.Errorf("report: %+v", report)
+	}
+	atB, _, err := Merge(ctx, byB, byA, l.ids["b"], l.mems["b"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _, err := Merge(ctx, atA, atB, l.ids["a"], l.mems["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, _, err := Merge(ctx, atB, atA, l.ids["b"], l.mems["b"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(x, y) {
+		t.Error("two devices that merged the same pair keep different files")
+	}
+	// Nothing was accepted: the file on the disk is still judged by what was.
+	if f := l.open("b"); f.Unsaved() {
+		t.Error("the driver had its device accept something")
+	}
+	for _, c := range []struct {
+		name         string
+		ours, theirs []byte
+		want         []byte
+	}{
+		{"theirs is older", byA, base, byA},
+		{"theirs is newer", base, byA, byA},
+		{"the same", byA, byA, byA},
+	} {
+		if got, _, err := Merge(ctx, c.ours, c.theirs, l.ids["a"], l.mems["a"]); err != nil || !bytes.Equal(got, c.want) {
+			t.Errorf("%s: %v, other bytes: %v", c.name, err, !bytes.Equal(got, c.want))
+		}
+	}
+	// The result is a successor of both.
+	l.put(x)
+	for _, who := range []string{"a", "b", "c"} {
+		if c := l.open(who).Contents(); c.Setting("note") != "a" || len(c.Profiles) != 1 {
+			t.Errorf("%s sees %q and %d profiles", who, c.Setting("note"), len(c.Profiles))
+		}
+	}
+}
+
+// The vault was replaced by one that was edited apart: it is merged with what
+// this device had, in memory until the next edit.
+func TestOpenMergesWithWhatWasKept(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	base := l.read()
+	l.edit("a", note1("a"))
+	l.put(base)
+	l.edit("b", func(tx *Tx) error { return tx.PutProfile(profile.Profile{Name: "work"}) })
+	byB := l.read()
+
+	f := l.open("a")
+	if c := f.Contents(); !f.Unsaved() || c.Setting("note") != "a" || len(c.Profiles) != 1 {
+		t.Errorf("a sees %q and %d profiles, unsaved %v", c.Setting("note"), len(c.Profiles), f.Unsaved())
+	}
+	if !bytes.Equal(l.read(), byB) {
+		t.Error("opening wrote the file")
+	}
+	count := f.Clock()[l.ids["a"].id]
+	// An edit that changes nothing writes the merge, and is not counted.
+	f = l.edit("a", func(*Tx) error { return nil })
+	if f.Unsaved() || f.Clock()[l.ids["a"].id] != count {
+		t.Errorf("unsaved %v, count %d, want %d", f.Unsaved(), f.Clock()[l.ids["a"].id], count)
+	}
+	for _, who := range []string{"a", "b"} {
+		if c := l.open(who).Contents(); c.Setting("note") != "a" || len(c.Profiles) != 1 {
+			t.Errorf("%s sees %q and %d profiles", who, c.Setting("note"), len(c.Profiles))
+		}
+	}
+	// A job has nothing to merge with: it reads what is newer than its floor,
+	// and merges nothing.
+	if _, err := Open(ctx, l.path, l.ids["c"], l.mems["c"]); err != nil {
+		t.Error(err)
+	}
+}
+
+// A merge of what a removed device wrote: what a trusted device had accepted
+// stays, what it signed itself is left out.
+func TestRemovedDeviceInAMerge(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	base := l.read()
+	l.edit("a", func(tx *Tx) error { return tx.DeleteDevice(l.ids["c"].id) })
+	removed := l.read()
+
+	// c goes on beside its removal.
+	l.put(base)
+	l.edit("c", note1("c"))
+	byC := l.read()
+	// b had accepted what c wrote, and wrote something itself.
+	l.open("b")
+	l.edit("b", func(tx *Tx) error { return tx.PutProfile(profile.Profile{Name: "work"}) })
+	byB := l.read()
+
+	merged, report, err := Merge(ctx, removed, byC, l.ids["a"], l.mems["a"])
+	if err != nil || !bytes.Equal(merged, removed) || len(report.Quarantined) != 1 || report.Quarantined[0].Key != "note" {
+		t.Errorf("what c signed: %v, %+v", err, report)
+	}
+	merged, _, err = Merge(ctx, removed, byB, l.ids["a"], l.mems["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.put(merged)
+	f := l.open("a")
+	if c := f.Contents(); c.Setting("note") != "c" || len(c.Profiles) != 1 || len(c.Devices) != 2 {
+		t.Errorf("%q, %d profiles, %d devices", c.Setting("note"), len(c.Profiles), len(c.Devices))
+	}
+	l.open("b")
+	if _, err := l.tryOpen("c"); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("c opens the merged vault: %v", err)
+	}
+}
+
+// A device that was added by one that is removed elsewhere at the same time
+// stays, vouched for by who merges.
+func TestDeviceAddedByTheRemoved(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	base := l.read()
+	l.edit("a", func(tx *Tx) error { return tx.DeleteDevice(l.ids["b"].id) })
+	removed := l.read()
+	l.put(base)
+	l.add("b", "mallory")
+	l.open("c")
+	l.edit("c", note1("c"))
+	merged, _, err := Merge(ctx, removed, l.read(), l.ids["a"], l.mems["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.put(merged)
+	for _, who := range []string{"a", "c", "mallory"} {
+		l.open(who)
+	}
+	if _, err := l.tryOpen("b"); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("b opens the merged vault: %v", err)
+	}
+}
+
+// A secret is to be rotated for a removed device exactly if the device could
+// read it: also one that was written beside the removal.
+func TestExposed(t *testing.T) {
+	l := newLab(t)
+	login := func(profileName, token string) func(*Tx) error {
+		return func(tx *Tx) error {
+			return tx.PutLogin(Login{Profile: profileName, Provider: "github", Method: "key", Secrets: map[string]secret.Value{"token": secret.New(token)}})
+		}
+	}
+	l.edit("a", login("before", "t0"))
+	base := l.read()
+	l.edit("a", func(tx *Tx) error { return tx.DeleteDevice(l.ids["c"].id) })
+	l.edit("a", login("after", "t1"))
+	byA := l.read()
+	l.open("b")
+	l.put(base)
+	l.mems["b"] = l.mems["c"] // b as it was before it heard of the removal
+	l.edit("b", login("beside", "t2"))
+	merged, _, err := Merge(context.Background(), byA, l.read(), l.ids["a"], l.mems["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.put(merged)
+	open := func() (keys []string) {
+		for _, e := range l.open("a").Exposed() {
+			if e.Device != l.ids["c"].id || e.Type != "login" {
+				t.Errorf("%+v", e)
+			}
+			keys = append(keys, e.Key)
+		}
+		return keys
+	}
+	if got := open(); !slices.Equal(got, []string{"before/github", "beside/github"}) {
+		t.Fatalf("to rotate: %v", got)
+	}
+	l.edit("a", login("before", "t0"))
+	if got := open(); len(got) != 2 {
+		t.Errorf("the same secret put again counts as rotated: %v", got)
+	}
+	l.edit("a", login("before", "t3"))
+	if got := open(); !slices.Equal(got, []string{"beside/github"}) {
+		t.Errorf("to rotate: %v", got)
+	}
+	l.edit("a", func(tx *Tx) error {
+		return tx.Dismiss(Exposed{Device: l.ids["c"].id, Type: "login", Key: "beside/github"})
+	})
+	if got := open(); got != nil {
+		t.Errorf("to rotate: %v", got)
+	}
+}
+
+// History is read and restored from, whoever is trusted or removed since, and
+// nothing else is.
+func TestRevisions(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	l.edit("c", func(tx *Tx) error {
+		_, err := tx.PutRule(profile.Rule{ID: "r1", Profile: "work", Remote: "x"})
+		return errors.Join(err, tx.PutLogin(Login{Profile: "work", Provider: "github", Secrets: map[string]secret.Value{"token": secret.New("t")}}))
+	})
+	old := l.read()
+	l.open("a")
+	l.edit("a", func(tx *Tx) error {
+		return errors.Join(tx.DeleteDevice(l.ids["c"].id), tx.DeleteRule("r1"), tx.DeleteLogin(LoginID("work", "github", "")))
+	})
+	f, err := ReadRevision(ctx, old, l.ids["a"], l.mems["a"])
+	if err != nil || !f.SignerRemoved() {
+		t.Fatalf("%v, signer removed: %v", err, f != nil && f.SignerRemoved())
+	}
+	var names []string
+	for _, c := range Diff(f, l.open("a")) {
+		names = append(names, c.Op.String()+c.Type+"/"+c.Key)
+	}
+	if want := []string{"-device/" + l.ids["c"].id, "-login/work/github", "-rule/r1"}; !slices.Equal(names, want) {
+		t.Errorf("diff %v, want %v", names, want)
+	}
+	got := l.edit("a", func(tx *Tx) error {
+		return errors.Join(tx.Restore(f, "login", "work/github"), tx.Restore(f, "rule", "r1"))
+	})
+	if c := got.Contents(); len(c.Logins) != 1 || c.Logins[0].Secrets["token"].Reveal() != "t" || len(c.Rules) != 1 {
+		t.Errorf("restored %+v", c)
+	}
+	if err := newTx(got.payload, l.ids["a"], testTime).Restore(f, "device", l.ids["c"].id); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a device was restored: %v", err)
+	}
+	// A version that somebody made with the recipients alone.
+	l.forge(l.ids["mallory"], func(p *payload) { inject(p, l.device("mallory"), l.ids["mallory"]) })
+	if _, err := ReadRevision(ctx, l.read(), l.ids["a"], l.mems["a"]); err == nil {
+		t.Error("a forged version was read")
+	}
+}
+
+// A removed device cannot come back beside its removal: neither by its own
+// signature, nor as a device that it adds, nor through one that it added.
+func TestAttackRemovedDeviceComesBackThroughAFork(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	base := l.read()
+	l.edit("a", func(tx *Tx) error { return tx.DeleteDevice(l.ids["c"].id) })
+	removed := l.read()
+	l.put(base)
+	l.forge(l.ids["mallory"], func(p *payload) { inject(p, l.device("mallory"), l.ids["c"]) })
+	forged := l.read()
+
+	if _, _, err := Merge(ctx, removed, forged, l.ids["a"], l.mems["a"]); !errors.Is(err, ErrUnknownSigner) {
+		t.Errorf("git merges it: %v", err)
+	}
+	l.refused("a", ErrUnknownSigner)
+
+	// Control: the same device, added by one that was not removed, is merged.
+	l.put(base)
+	l.forge(l.ids["mallory"], func(p *payload) { inject(p, l.device("mallory"), l.ids["b"]) })
+	if _, _, err := Merge(ctx, removed, l.read(), l.ids["a"], l.mems["a"]); err != nil {
+		t.Errorf("control: %v", err)
+	}
+}

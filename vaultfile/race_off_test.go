@@ -1,0 +1,5 @@
+//go:build !race
+
+package vaultfile
+
+const raceEnabled = false
