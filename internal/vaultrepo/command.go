@@ -98,11 +98,11 @@ func (r *Repo) transfer(ctx context.Context, settings []setting, args ...string)
 		env = append(env, "GIT_CONFIG_KEY_"+n+"="+s.key, "GIT_CONFIG_VALUE_"+n+"="+s.value)
 	}
 	for _, name := range transferVariables {
-		if v := variable(r.o.Environ, name); v != "" {
+		if v := r.o.getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
 	}
-	env = append(env, "PATH="+absolutePath(variable(r.o.Environ, "PATH")))
+	env = append(env, "PATH="+absolutePath(r.o.getenv("PATH")))
 	return r.run(ctx, transferTimeout, r.quarantine, env, nil, nil, args)
 }
 
@@ -143,7 +143,7 @@ func (r *Repo) environ() []string {
 		env = append(env, "HOME="+r.o.Home)
 	}
 	for _, name := range []string{"XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"} {
-		if v := variable(r.o.Environ, name); v != "" {
+		if v := r.o.getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
 	}

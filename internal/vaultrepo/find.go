@@ -19,9 +19,10 @@ type Options struct {
 	// Home is where bare dotfiles repositories have their work tree, and what
 	// git is told as HOME. Empty means none.
 	Home string
-	// Environ is the user's environment. Git is given the few variables of it
-	// that say where the user's own configuration, keys and helpers are.
-	Environ []string
+	// Getenv looks a variable up in the user's environment. Git is given the few
+	// that say where the user's own configuration, keys and helpers are. Nil
+	// means an empty environment.
+	Getenv func(string) string
 	// GitDir names the repository, for one that Find cannot find. Empty means
 	// to look for it.
 	GitDir string
@@ -124,7 +125,7 @@ func bare(file string, o Options) (*Repo, error) {
 		return nil, none
 	}
 	names := make([]string, 0, len(bareNames)+1)
-	if data := variable(o.Environ, "XDG_DATA_HOME"); filepath.IsAbs(data) {
+	if data := o.getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
 		names = append(names, filepath.Join(data, "yadm", "repo.git"))
 	}
 	for _, name := range bareNames {
@@ -254,12 +255,9 @@ func readSmall(path string) (string, error) {
 	return string(b), err
 }
 
-func variable(environ []string, name string) string {
-	value := ""
-	for _, kv := range environ {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			value = v
-		}
+func (o Options) getenv(name string) string {
+	if o.Getenv == nil {
+		return ""
 	}
-	return value
+	return o.Getenv(name)
 }

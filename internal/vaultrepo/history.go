@@ -232,6 +232,15 @@ func (r *Repo) entry(ctx context.Context, commit, path string) (string, error) {
 	return "", nil
 }
 
+// VaultIn is the vault as a commit has it, nil if it has none.
+func (r *Repo) VaultIn(ctx context.Context, commit string) ([]byte, error) {
+	blob, err := r.blobIn(ctx, commit)
+	if err != nil || blob == "" {
+		return nil, err
+	}
+	return r.Blob(ctx, blob)
+}
+
 // Blob reads a blob by its hash.
 func (r *Repo) Blob(ctx context.Context, hash string) ([]byte, error) {
 	if o, err := r.objects(); err == nil {

@@ -37,7 +37,15 @@ func newWorld(t *testing.T) *world {
 func (w *world) options() Options {
 	return Options{
 		Git: w.git, Home: w.home, Scratch: w.path("scratch"),
-		Environ: []string{"GIT_CONFIG_NOSYSTEM=1", "PATH=" + os.Getenv("PATH")},
+		Getenv: func(name string) string {
+			switch name {
+			case "GIT_CONFIG_NOSYSTEM":
+				return "1"
+			case "PATH":
+				return os.Getenv("PATH")
+			}
+			return ""
+		},
 	}
 }
 
