@@ -110,14 +110,7 @@ func newProfileSet(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, _, err := b.Profile(full)
-			if err != nil {
-				return err
-			}
-			if err := f.apply(cmd, &p); err != nil {
-				return err
-			}
-			return b.PutProfile(cmd.Context(), full, p)
+			return b.ChangeProfile(cmd.Context(), full, cmd.Flags().Changed("also"), func(p *profile.Profile) error { return f.apply(cmd, p) })
 		}),
 	}
 	f.register(cmd)

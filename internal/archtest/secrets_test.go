@@ -25,6 +25,7 @@ var revealers = map[string]string{
 	"proxy/inject.go":                "the credential goes on the request: the one place where it leaves",
 	"proxy/server.go":                "a session token is refused if it is too short; compared elsewhere with Equal",
 	"vaultfile/edit.go":              "logins and clients are checked for what JSON cannot carry",
+	"vaultfile/exposed.go":           "whether a secret was changed since a device was removed is a comparison of its bytes",
 	"vaultfile/identity.go":          "a passphrase goes to age's scrypt; the identity is wrapped by it",
 	"vaultfile/schema.go":            "logins and clients go into the payload that age encrypts",
 }

@@ -146,14 +146,35 @@ func (b *Broker) Edit(ctx context.Context, change func(*vaultfile.Tx) error) err
 	return b.edit(ctx, b.selected, change)
 }
 
-// PutProfile replaces a profile, in the vault that it is in.
-func (b *Broker) PutProfile(ctx context.Context, full string, p profile.Profile) error {
+// ChangeProfile changes a profile, in the vault that it is in. change is given
+// what the vault holds under its lock, so that two kb that change two fields
+// at once both do; settle says that it speaks of Also, and ends a conflict
+// about it.
+func (b *Broker) ChangeProfile(ctx context.Context, full string, settle bool, change func(*profile.Profile) error) error {
 	v, name, err := b.home(full)
 	if err != nil {
 		return err
 	}
-	p.Name = name
-	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.PutProfile(p) })
+	return b.edit(ctx, v, func(tx *vaultfile.Tx) error {
+		c, err := tx.Contents()
+		if err != nil {
+			return err
+		}
+		p, ok := c.Profile(name)
+		if !ok {
+			return &UnknownProfileError{full}
+		}
+		if err := change(&p); err != nil {
+			return err
+		}
+		if err := tx.PutProfile(p); err != nil {
+			return err
+		}
+		if settle {
+			tx.Settle("profile", name)
+		}
+		return nil
+	})
 }
 
 // Profile is a profile as its own vault has it, with that vault's records.

@@ -94,7 +94,9 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		return result, err
 	}
 	login.Profile = name
-	joined := join(login, b.catalogOf(full), b.getenv)
+	known := login
+	known.Profile = full
+	joined := b.join(known, b.getenv)
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:

@@ -70,7 +70,7 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
-			s.logins = append(s.logins, join(l, b.catalogOf(l.Profile), b.getenv))
+			s.logins = append(s.logins, b.join(l, b.getenv))
 			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
 				if file := secretref.File(l.Refs[name]); file != "" {
 					s.refs = append(s.refs, file)
@@ -80,7 +80,7 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range known {
 		if !slices.ContainsFunc(s.logins, func(c *credentials) bool { return c.key == keyOf(l) }) {
-			s.logins = append(s.logins, removed(l, b.catalogOf(l.Profile)))
+			s.logins = append(s.logins, b.removed(l))
 		}
 	}
 	s.gitHosts = s.findGitHosts()
@@ -92,7 +92,7 @@ const problemRemoved = "the login was removed"
 
 // removed is a login that the vault no longer holds: its rules without its
 // secrets.
-func removed(l vaultfile.Login, catalog *providers.Catalog) *credentials {
+func (b *Broker) removed(l vaultfile.Login) *credentials {
 	empty := make(map[string]secret.Value, len(l.Secrets)+len(l.Refs))
 	for name := range l.Secrets {
 		empty[name] = secret.New("removed")
@@ -101,7 +101,7 @@ func removed(l vaultfile.Login, catalog *providers.Catalog) *credentials {
 		empty[name] = secret.New("removed")
 	}
 	l.Secrets, l.Refs = empty, nil
-	c := join(l, catalog, nil)
+	c := b.join(l, nil)
 	c.problem = problemRemoved
 	return c
 }

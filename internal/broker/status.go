@@ -39,7 +39,7 @@ func (b *Broker) LoginStates() []LoginState {
 		if p, ok := contents.Profile(l.Profile); ok {
 			want = p.Expect[l.Provider]
 		}
-		c := join(l, b.catalogOf(l.Profile), b.getenv)
+		c := b.join(l, b.getenv)
 		switch {
 		case c.problem != "":
 			s.State, s.Reason = StateNeedsLogin, c.problem
@@ -77,6 +77,7 @@ func (b *Broker) Attention() []string {
 		}
 		out = append(out, fmt.Sprintf("only this device can open %s: keep a copy of %s in a safe place", which, b.identityFile()))
 	}
+	out = append(out, b.conflicts()...)
 	for _, s := range b.LoginStates() {
 		if s.State == StateNeedsLogin || s.State == StateExpiring {
 			fix := fmt.Sprintf("run kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)

@@ -26,6 +26,7 @@ type vault struct {
 	file     *vaultfile.File // nil: it was never read
 	contents vaultfile.Contents
 	catalog  *providers.Catalog
+	disputes map[string]dispute // by provider, as logins name it
 	err      error
 }
 
@@ -169,13 +170,13 @@ func (b *Broker) take(v *vault, file *vaultfile.File) error {
 		}
 		own = append(own, definition)
 	}
-	catalog, err := providers.NewCatalog(own...)
+	catalog, disputes, err := catalogWithout(own, contents)
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	v.file, v.contents, v.catalog, v.err = file, contents, catalog, nil
+	v.file, v.contents, v.catalog, v.disputes, v.err = file, contents, catalog, disputes, nil
 	return nil
 }
 

@@ -371,7 +371,7 @@ func TestVaultThatCannotBeOpened(t *testing.T) {
 			if full, err := b.Find("default/oss"); err != nil || full != "oss" {
 				t.Errorf("a name in the other vault: %q, %v", full, err)
 			}
-			if err := b.PutProfile(t.Context(), "oss", profile.Profile{GitName: name}); err != nil {
+			if err := b.ChangeProfile(t.Context(), "oss", false, func(p *profile.Profile) error { p.GitName = name; return nil }); err != nil {
 				t.Errorf("a change to the other vault: %v", err)
 			}
 			o.Any, o.Vault = false, "team"
