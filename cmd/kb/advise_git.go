@@ -80,6 +80,10 @@ func adviseGit(err error) (advised error, ok bool) {
 		return failure("choose one that kb vault history lists")
 	case errors.As(err, &past):
 		return failure("choose another one: kb vault history says which can be read")
+	case errors.Is(err, broker.ErrNotInRevision):
+		return failure("run kb vault restore REV to list what it has")
+	case errors.Is(err, broker.ErrNotRestored):
+		return failure("run kb device join there, and kb device approve here")
 	case errors.Is(err, broker.ErrRecordName):
 		return hint.Exit(hint.Usage, err, "run kb vault restore REV to list what it has"), true
 	}
