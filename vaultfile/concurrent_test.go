@@ -57,6 +57,9 @@ func (m dirMemory) Kept(context.Context) ([]byte, error) {
 const editorDir = "KB_TEST_EDITOR_DIR"
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == vaultfile.TestPlugin {
+		os.Exit(vaultfile.RunTestPlugin())
+	}
 	if dir := os.Getenv(editorDir); dir != "" {
 		if err := editor(dir, os.Getenv("KB_TEST_EDITOR_NAME")); err != nil {
 			fmt.Println("error:", err)
