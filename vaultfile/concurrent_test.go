@@ -59,6 +59,9 @@ func (m dirMemory) Kept(context.Context) ([]byte, error) {
 const editorDir = "KB_TEST_EDITOR_DIR"
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == vaultfile.TestPlugin {
+		os.Exit(vaultfile.RunTestPlugin())
+	}
 	if dir := os.Getenv(writerDir); dir != "" {
 		if err := writer(dir, os.Getenv(writerName), os.Getenv(writerRounds)); err != nil {
 			fmt.Println("error:", err)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
 	"kb/internal/atomicfile"
 	"kb/profile"
 )
@@ -159,7 +157,7 @@ func (tx *Tx) mend(t trust, used uint64) error {
 }
 
 // seal signs and encrypts the edited vault.
-func (tx *Tx) seal(t trust) (*sealed, error) {
+func (tx *Tx) seal(ctx context.Context, t trust) (*sealed, error) {
 	p := tx.p
 	if tx.now.hlc > maxInt {
 		return nil, fmt.Errorf("save vault: clock is at its end: %w", ErrInvalid)
@@ -185,7 +183,7 @@ func (tx *Tx) seal(t trust) (*sealed, error) {
 	if s.trust.keys, s.trust.gone, err = fresh.verify(c, s.digest, t.keys, t.gone, false); err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
-	to, err := recipients(c.Devices)
+	to, err := recipients(ctx, c.Devices)
 	if err != nil {
 		return nil, fmt.Errorf("save vault: %w", err)
 	}
@@ -215,7 +213,7 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, over [32]b
 	if err := tx.mend(t, acc.Counter); err != nil {
 		return nil, err
 	}
-	s, err := tx.seal(t)
+	s, err := tx.seal(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -298,29 +296,6 @@ func (r remembered) restore(ctx context.Context, mem Memory) error {
 		return err
 	}
 	return mem.Accept(ctx, r.acc.encode(), r.file)
-}
-
-// recipients are the age recipients of every device of a vault.
-func recipients(devices []Device) ([]age.Recipient, error) {
-	out := make([]age.Recipient, 0, len(devices))
-	for i := range devices {
-		r, err := parseRecipient(devices[i].Recipient)
-		if err != nil {
-			return nil, fmt.Errorf("encrypt to device %q: %w", devices[i].Name, err)
-		}
-		out = append(out, r)
-	}
-	return out, nil
-}
-
-// parseRecipient takes X25519 recipients. Others (ssh-ed25519, plugins,
-// post-quantum) this kb cannot encrypt to.
-func parseRecipient(s string) (age.Recipient, error) {
-	r, err := age.ParseX25519Recipient(s)
-	if err != nil || r.String() != s {
-		return nil, fmt.Errorf("recipient %q: only age1... (X25519) is supported: %w", s, ErrUnsupportedRecipient)
-	}
-	return r, nil
 }
 
 // put sets the fields of a record that this kb knows.

@@ -43,7 +43,7 @@ func run(ctx context.Context, stop func(), a *app, args []string) int {
 	a.stop = stop
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(a.withPlugins(ctx))
 	if err == nil {
 		return a.exit
 	}
@@ -88,7 +88,11 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 		return nil, err
 	}
 	o.Getenv = a.getenv
-	return broker.Open(ctx, o)
+	b, err := broker.Open(ctx, o)
+	if err != nil {
+		return a.joinOnTheWay(ctx, o, err)
+	}
+	return b, nil
 }
 
 func (a *app) sayMissing(b *broker.Broker, err error) (*broker.Broker, error) {

@@ -95,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.openVaults(ctx)
 	if b.selected.err != nil && (!o.Any || b.noneOpen()) {
-		return nil, b.selected.err
+		return nil, b.joining(b.selected.err)
 	}
 	return b, nil
 }

@@ -171,6 +171,8 @@ type InitOptions struct {
 	Name       string       // name of the vault; may be empty for a device's first
 	Device     string       // name of the device; empty means the host's name
 	Passphrase secret.Value // wraps the identity; empty leaves it in the clear
+
+	PostQuantum bool // make the identity post-quantum, and so the vault
 }
 
 // InitResult is what Init made.
@@ -180,6 +182,8 @@ type InitResult struct {
 	Name     string // what the device calls it
 	Added    bool   // the identity was there already
 	Further  bool   // other vaults were
+
+	PostQuantum bool // of both
 }
 
 // Errors of adding a vault.
@@ -218,6 +222,8 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	switch {
 	case err == nil && !o.Passphrase.IsZero():
 		return result, ErrIdentity
+	case err == nil && o.PostQuantum && !identity.PostQuantum():
+		return result, &KindError{PostQuantum: true}
 	case err == nil:
 		result.Added = true
 	case errors.Is(err, ErrNoIdentity):
@@ -227,7 +233,7 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	default:
 		return result, err
 	}
-	b.identity = identity
+	b.identity, result.PostQuantum = identity, identity.PostQuantum()
 	result.Identity = b.identityFile()
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
@@ -304,7 +310,11 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, fmt.Errorf("name device: %w", err)
 		}
 	}
-	identity, err := vaultfile.NewIdentity(device, b.random)
+	newIdentity := vaultfile.NewIdentity
+	if o.PostQuantum {
+		newIdentity = vaultfile.NewHybridIdentity
+	}
+	identity, err := newIdentity(device, b.random)
 	if err != nil {
 		return nil, err
 	}

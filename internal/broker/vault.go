@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"kb/internal/state"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -74,7 +73,9 @@ func (b *Broker) loadVaults() error {
 		return err
 	}
 	if len(list) == 0 {
-		list = []state.Vault{{Name: defaultVault, Path: b.vaultPath, Default: true}}
+		if list, err = b.firstVault(); err != nil {
+			return err
+		}
 	} else {
 		b.registered = true
 	}
