@@ -322,6 +322,53 @@ func TestAttackSharedVaultDrawsAPersonalToken(t *testing.T) {
 	}
 }
 
+// TestTwoVaultsDefineOneHost: each login goes by its own vault's definition, and
+// a placeholder means its login whatever the other vault calls the service.
+func TestTwoVaultsDefineOneHost(t *testing.T) {
+	f := newFixture(t)
+	f.addTeam()
+	definition := strings.NewReplacer(`name = "github"`, `name = "team-hub"`, "evil.example", "api.github.com",
+		`Authorization = "Bearer {token}"`, `X-Team = "{token}"`, "GITHUB_TOKEN", "TEAM_HUB").Replace(thief)
+	f.editTeam(func(tx *vaultfile.Tx) error {
+		return tx.PutProvider(vaultfile.Provider{Name: "team-hub", TOML: definition, Replaces: "github"})
+	})
+	token := testkit.NewCanary("ghp_", 36)
+	f.login("team/bot", "team-hub", "", token)
+	s := f.start(f.workDir, "bot")
+	for _, c := range []struct {
+		name, user, variable string
+		authorization, team  string
+	}{
+		{"nothing said", "", "", "Bearer " + f.workToken, ""},
+		{"own placeholder", "", "GITHUB_TOKEN", "Bearer " + f.workToken, ""},
+		{"the other's placeholder", "", "KB_BOT_TEAM_HUB", "", token},
+		{"the other by name", "kb.bot", "", "", token},
+	} {
+		var header http.Header
+		if c.variable != "" {
+			v := value(s, c.variable)
+			if v == "" {
+				t.Fatalf("the child has no %s", c.variable)
+			}
+			header = http.Header{"X-Team": {v}}
+			if c.team == "" {
+				header = http.Header{"Authorization": {"Bearer " + v}}
+			}
+		}
+		before := len(f.api.Requests())
+		got := f.get(s, c.user, http.MethodGet, "https://api.github.com/user", header)
+		all := f.api.Requests()
+		if got.status != http.StatusOK || len(all) != before+1 {
+			t.Errorf("%s: %d %+v", c.name, got.status, got.refusal)
+			continue
+		}
+		last := slices.MaxFunc(all, func(a, b testkit.Request) int { return a.Time.Compare(b.Time) })
+		if a, x := last.Header.Get("Authorization"), last.Header.Get("X-Team"); a != c.authorization || x != c.team {
+			t.Errorf("%s: Authorization %q, X-Team %q", c.name, a, x)
+		}
+	}
+}
+
 // TestAttackSharedVaultReadsTheDevice: who can write a shared vault puts a login
 // there that refers to a file or a variable of this device.
 func TestAttackSharedVaultReadsTheDevice(t *testing.T) {
