@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
+	"kb/internal/atomicfile"
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/state"
@@ -21,6 +23,9 @@ func advise(err error) error {
 	var already *hint.Error
 	if err == nil || errors.As(err, &already) {
 		return err
+	}
+	if advised, ok := adviseGit(err); ok {
+		return advised
 	}
 	var (
 		ambiguous *profile.AmbiguousError
@@ -156,9 +161,9 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPaperReads, "read the vault with age -d -i FILE vault.age, and make a new one with kb init"},
 		{vaultfile.ErrBrokenChain, "run kb vault recover in a terminal, where you can say that it is yours"},
 		{vaultfile.ErrUnsupportedRecipient, "run kb device add-recipient --help: it lists what a vault can be encrypted to"},
-		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
+		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
-		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH --name NAME"},
+		{vaultfile.ErrForeignVault, "put the right vault back, take this one knowingly: kb vault accept, or make a new one with kb init --vault PATH --name NAME"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrBadSignature, "put a version back that a device of yours saved (git log -- vault.age)"},
@@ -172,6 +177,10 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPassphrase, "run kb unlock again"},
 		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},
 		{state.ErrNotFound, "run kb pin ls"},
+		{atomicfile.ErrUnconfirmed, "check the disk, then see with kb vault show what the vault holds"},
+		{syscall.ENOSPC, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EDQUOT, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EROFS, "run it again when that folder can be written: nothing was changed"},
 		{fs.ErrPermission, "check who owns the file, and its mode"},
 	} {
 		if errors.Is(err, known.err) {
