@@ -88,14 +88,16 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 		return nil, err
 	}
 	o.Getenv = a.getenv
-	b, err := broker.Open(ctx, o)
-	if err != nil {
-		if b, err = a.joinOnTheWay(ctx, o, err); err != nil {
+	for {
+		b, err := broker.Open(ctx, o)
+		if err == nil {
+			a.sayNotes(b)
+			return b, nil
+		}
+		if err = a.joinOnTheWay(ctx, o, err); err != nil {
 			return nil, err
 		}
 	}
-	a.sayNotes(b)
-	return b, nil
 }
 
 // device opens what this device is and remembers, and no vault.

@@ -129,17 +129,14 @@ func askCode(ctx context.Context) (string, error) {
 const adviseCode = "run kb device join --code 'six words', with the words from the device that approved this one"
 
 // joinOnTheWay asks for the code where a vault is opened for the first time, on
-// a terminal of the person's own.
-func (a *app) joinOnTheWay(ctx context.Context, o broker.Options, err error) (*broker.Broker, error) {
+// a terminal of the person's own. Without an error it can be opened then.
+func (a *app) joinOnTheWay(ctx context.Context, o broker.Options, err error) error {
 	if !errors.Is(err, broker.ErrNeedsCode) || a.getenv("KB_SESSION") != "" {
-		return nil, err
+		return err
 	}
 	code, err := askCode(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = broker.Trust(ctx, broker.Options{Paths: o.Paths, Getenv: o.Getenv}, o.Vault, code)
 	}
-	if _, err := broker.Trust(ctx, broker.Options{Paths: o.Paths, Getenv: o.Getenv}, o.Vault, code); err != nil {
-		return nil, err
-	}
-	return broker.Open(ctx, o)
+	return err
 }
