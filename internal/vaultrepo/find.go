@@ -93,16 +93,30 @@ func Find(path string, o Options) (*Repo, error) {
 		return nil, fmt.Errorf("find the vault's repository: %w", err)
 	}
 	file = filepath.Join(dir, filepath.Base(file))
+	var given *Repo
 	if o.GitDir != "" {
-		return named(file, o)
+		if given, err = named(file, o); err != nil && !errors.Is(err, ErrOutside) {
+			return nil, err
+		}
+		// The setting is the device's, and another vault of it may be in a
+		// repository of its own.
+		if given != nil {
+			if s, ok := given.readIndex(); !ok || s.Tracked() {
+				return given, nil
+			}
+		}
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		if gitDir, ok := gitDirOf(filepath.Join(d, ".git")); ok {
 			return open(file, d, gitDir, o)
 		}
-		if d == filepath.Dir(d) {
-			return bare(file, o)
+		if d != filepath.Dir(d) {
+			continue
 		}
+		if o.GitDir != "" {
+			return given, err
+		}
+		return bare(file, o)
 	}
 }
 
@@ -114,8 +128,13 @@ func named(file string, o Options) (*Repo, error) {
 			return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrNotRepository)
 		}
 	}
-	for _, root := range []string{coreWorktree(gitDir), filepath.Dir(gitDir), o.Home} {
-		if root == "" || root == filepath.Dir(gitDir) && filepath.Base(gitDir) != ".git" {
+	var roots []string
+	if filepath.Base(gitDir) == ".git" {
+		roots = []string{filepath.Dir(gitDir)}
+	}
+	roots = append([]string{coreWorktree(gitDir)}, append(roots, o.Home)...)
+	for _, root := range roots {
+		if root == "" {
 			continue
 		}
 		if r, err := open(file, root, gitDir, o); !errors.Is(err, ErrOutside) {
