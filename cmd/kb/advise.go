@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
+	"kb/internal/atomicfile"
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/state"
@@ -47,6 +49,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
@@ -54,11 +57,13 @@ func advise(err error) error {
 	case errors.As(err, &unavailable):
 		return human(mendVault(unavailable))
 	case errors.As(err, &missing):
-		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+		return human("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
 	case errors.As(err, &ambiguousName):
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):
 		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &meanwhile):
+		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
 	case errors.Is(err, broker.ErrAmbiguousRule):
@@ -172,6 +177,10 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPassphrase, "run kb unlock again"},
 		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},
 		{state.ErrNotFound, "run kb pin ls"},
+		{atomicfile.ErrUnconfirmed, "check the disk, then see with kb vault show what the vault holds"},
+		{syscall.ENOSPC, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EDQUOT, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EROFS, "run it again when that folder can be written: nothing was changed"},
 		{fs.ErrPermission, "check who owns the file, and its mode"},
 	} {
 		if errors.Is(err, known.err) {

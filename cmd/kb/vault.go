@@ -11,7 +11,7 @@ import (
 
 func newVault(a *app) *cobra.Command {
 	return a.vaultFlag(group("vault", "where the vaults are and what is in them",
-		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultForget(a), newVaultRecover(a),
+		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultEdit(a), newVaultForget(a), newVaultRecover(a),
 		newVaultSetupGit(a), newVaultMerge(a), newVaultHistory(a), newVaultRestore(a), newVaultAccept(a)))
 }
 

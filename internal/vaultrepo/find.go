@@ -124,22 +124,21 @@ func Find(path string, o Options) (*Repo, error) {
 func named(file string, o Options) (*Repo, error) {
 	gitDir, ok := gitDirOf(o.GitDir)
 	if !ok {
-		if gitDir, ok = gitDirOf(filepath.Join(o.GitDir, ".git")); !ok {
-			return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrNotRepository)
+		if gitDir, ok = gitDirOf(filepath.Join(o.GitDir, ".git")); ok {
+			return open(file, o.GitDir, gitDir, o)
 		}
+		return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrNotRepository)
 	}
-	var roots []string
-	if filepath.Base(gitDir) == ".git" {
-		roots = []string{filepath.Dir(gitDir)}
+	root := coreWorktree(gitDir)
+	switch {
+	case root != "":
+	case filepath.Base(gitDir) == ".git":
+		root = filepath.Dir(gitDir)
+	default:
+		root = o.Home // a bare one, whose user names the work tree on each call
 	}
-	roots = append([]string{coreWorktree(gitDir)}, append(roots, o.Home)...)
-	for _, root := range roots {
-		if root == "" {
-			continue
-		}
-		if r, err := open(file, root, gitDir, o); !errors.Is(err, ErrOutside) {
-			return r, err
-		}
+	if root != "" {
+		return open(file, root, gitDir, o)
 	}
 	return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrOutside)
 }
