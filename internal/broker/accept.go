@@ -9,14 +9,18 @@ import (
 
 // Doubt is why this device refuses the selected vault, nil if it does not.
 func (b *Broker) Doubt(ctx context.Context) error {
-	b.settle(ctx, b.selected)
-	return b.read(ctx, b.selected)
+	return b.openVault(ctx, b.selected)
 }
 
 // CanAccept reports whether a person may take a vault in spite of such an
 // error: it is whole, and older, edited apart or another one. A vault that no
 // trusted device signed is not: whoever forges one would ask for just that.
 func CanAccept(err error) bool {
+	var busy *OperationError
+	var unmerged *UnmergedError
+	if errors.As(err, &busy) || errors.As(err, &unmerged) {
+		return false // git has the file: what it is when git is done is the question
+	}
 	return errors.Is(err, vaultfile.ErrRollback) || errors.Is(err, vaultfile.ErrForked) || errors.Is(err, vaultfile.ErrForeignVault)
 }
 

@@ -93,16 +93,30 @@ func Find(path string, o Options) (*Repo, error) {
 		return nil, fmt.Errorf("find the vault's repository: %w", err)
 	}
 	file = filepath.Join(dir, filepath.Base(file))
+	var given *Repo
 	if o.GitDir != "" {
-		return named(file, o)
+		if given, err = named(file, o); err != nil && !errors.Is(err, ErrOutside) {
+			return nil, err
+		}
+		// The setting is the device's, and another vault of it may be in a
+		// repository of its own.
+		if given != nil {
+			if s, ok := given.readIndex(); !ok || s.Tracked() {
+				return given, nil
+			}
+		}
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		if gitDir, ok := gitDirOf(filepath.Join(d, ".git")); ok {
 			return open(file, d, gitDir, o)
 		}
-		if d == filepath.Dir(d) {
-			return bare(file, o)
+		if d != filepath.Dir(d) {
+			continue
 		}
+		if o.GitDir != "" {
+			return given, err
+		}
+		return bare(file, o)
 	}
 }
 
@@ -110,17 +124,21 @@ func Find(path string, o Options) (*Repo, error) {
 func named(file string, o Options) (*Repo, error) {
 	gitDir, ok := gitDirOf(o.GitDir)
 	if !ok {
-		if gitDir, ok = gitDirOf(filepath.Join(o.GitDir, ".git")); !ok {
-			return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrNotRepository)
+		if gitDir, ok = gitDirOf(filepath.Join(o.GitDir, ".git")); ok {
+			return open(file, o.GitDir, gitDir, o)
 		}
+		return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrNotRepository)
 	}
-	for _, root := range []string{coreWorktree(gitDir), filepath.Dir(gitDir), o.Home} {
-		if root == "" || root == filepath.Dir(gitDir) && filepath.Base(gitDir) != ".git" {
-			continue
-		}
-		if r, err := open(file, root, gitDir, o); !errors.Is(err, ErrOutside) {
-			return r, err
-		}
+	root := coreWorktree(gitDir)
+	switch {
+	case root != "":
+	case filepath.Base(gitDir) == ".git":
+		root = filepath.Dir(gitDir)
+	default:
+		root = o.Home // a bare one, whose user names the work tree on each call
+	}
+	if root != "" {
+		return open(file, root, gitDir, o)
 	}
 	return nil, fmt.Errorf("open %q: %w", o.GitDir, ErrOutside)
 }

@@ -40,6 +40,9 @@ func TestFind(t *testing.T) {
 	w.run("", "init", "-q", "--bare", w.path("elsewhere/dots"))
 	w.run("", "--git-dir="+w.path("elsewhere/dots"), "--work-tree="+w.home, "add", "far/vault.age")
 
+	w.run("", "init", "-q", "--bare", w.path("dots"))
+	w.run("", "--git-dir="+w.path("dots"), "--work-tree="+w.home, "add", "far/vault.age")
+
 	for name, c := range map[string]struct{ vault, gitDir, root, dir, path string }{
 		"above":     {"dot/kb/vault.age", "", "dot", "dot/.git", "kb/vault.age"},
 		"symlink":   {".config/kb/vault.age", "", "dot", "dot/.git", "kb/vault.age"},
@@ -48,6 +51,7 @@ func TestFind(t *testing.T) {
 		"recipe":    {"bare/vault.age", "", "", ".dotfiles", "bare/vault.age"},
 		"yadm":      {"yadm/vault.age", "", "", ".local/share/yadm/repo.git", "yadm/vault.age"},
 		"setting":   {"far/vault.age", "elsewhere/dots", "", "elsewhere/dots", "far/vault.age"},
+		"in home":   {"far/vault.age", "dots", "", "dots", "far/vault.age"},
 		"yadm set":  {"yadm/vault.age", ".local/share/yadm/repo.git", "", ".local/share/yadm/repo.git", "yadm/vault.age"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +82,14 @@ func TestFind(t *testing.T) {
 	if _, err := Find(w.path("far/vault.age"), o); !errors.Is(err, ErrNotRepository) {
 		t.Errorf("Find with a git_dir that is none = %v", err)
 	}
+	o.GitDir = w.path("dots")
+	if r, err := Find(w.path("dot/kb/vault.age"), o); err != nil || r.Root != w.path("dot") {
+		t.Errorf("Find of a vault in a repository of its own, beside git_dir = %+v, %v", r, err)
+	}
 	o.GitDir = w.path("dot/.git")
+	if _, err := Find(w.path("far/vault.age"), o); !errors.Is(err, ErrOutside) {
+		t.Errorf("Find of a vault that is not in git_dir's work tree = %v", err)
+	}
 	if _, err := Find("/nowhere/vault.age", o); err == nil {
 		t.Error("Find of a vault outside of the work tree succeeded")
 	}
