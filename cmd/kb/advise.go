@@ -22,6 +22,9 @@ func advise(err error) error {
 	if err == nil || errors.As(err, &already) {
 		return err
 	}
+	if advised, ok := adviseGit(err); ok {
+		return advised
+	}
 	var (
 		ambiguous *profile.AmbiguousError
 		unknown   *profile.UnknownProfileError
@@ -124,9 +127,9 @@ func adviseVault(err error) error {
 		fix string
 	}{
 		{vaultfile.ErrWrongKey, "open it on a device that can, and add this one there (kb device add-ci for a job)"},
-		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
+		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
-		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH --name NAME"},
+		{vaultfile.ErrForeignVault, "put the right vault back, take this one knowingly: kb vault accept, or make a new one with kb init --vault PATH --name NAME"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrBadSignature, "put a version back that a device of yours saved (git log -- vault.age)"},

@@ -72,7 +72,8 @@ type Broker struct {
 	vaultPath  string           // of the selected one
 	memory     vaultfile.Memory // of the selected one
 
-	mu sync.RWMutex // what the vaults hold
+	mu    sync.RWMutex // what the vaults hold, and notes
+	notes []string     // for Notes
 }
 
 // ErrNoVault says that this device has no vault yet.

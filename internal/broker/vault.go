@@ -121,14 +121,14 @@ func (b *Broker) several() bool { return len(b.vaults) > 1 }
 // kept in its err.
 func (b *Broker) openVaults(ctx context.Context) {
 	if !b.several() {
-		if err := b.read(ctx, b.primary); err == nil && b.ci && b.primary.file.Name() != "" {
+		if err := b.openVault(ctx, b.primary); err == nil && b.ci && b.primary.file.Name() != "" {
 			b.primary.name = b.primary.file.Name()
 		}
 		return
 	}
 	var reading sync.WaitGroup
 	for _, v := range b.vaults {
-		reading.Go(func() { _ = b.read(ctx, v) })
+		reading.Go(func() { _ = b.openVault(ctx, v) })
 	}
 	reading.Wait()
 }
@@ -144,6 +144,9 @@ func (b *Broker) read(ctx context.Context, v *vault) error {
 	}
 	if err == nil {
 		err = b.take(v, file)
+	}
+	if err == nil {
+		b.keepMerge(ctx, v, file)
 	}
 	if err != nil {
 		b.mu.Lock()
