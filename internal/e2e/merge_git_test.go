@@ -87,7 +87,7 @@ func TestMergeEqualsModel(t *testing.T) {
 		}
 		writes += apart[i]
 	}
-	t.Logf("%d of %d pairs equal the model (%d by merge, %d by rebase, %d crossed; %d by kb's commands); %d writes, %d conflicts in %d pairs, all where the model has them",
+	t.Logf("%d of %d pairs equal the model (%d by merge, %d by rebase, %d crossed; %d by kb's commands); %d writes, %d conflicts in %d pairs",
 		n, len(pairs), byWay["merge"], byWay["rebase"], byWay["crossed"], byWay["typed"], writes, total, with)
 }
 
@@ -386,4 +386,22 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A rebase goes through versions of the vault that are older than what this
+// device knows: there, a device that it has removed since is still in it. The
+// merge of such a version must not stop git halfway.
+func TestRebaseOverARemovedDevice(t *testing.T) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Skip("skipped: no git")
+	}
+	set := func(record, value string) step {
+		return step{writes: []write{{record: record, field: "git_name", value: value}}}
+	}
+	newMergeWorld(t, git).try(t, &pair{way: "rebase", turns: []turn{
+		{0, set("profile/work", "n1")},
+		{1, set("profile/bare", "n2")},
+		{1, step{writes: []write{{record: "device/d", gone: true}}}},
+	}})
 }

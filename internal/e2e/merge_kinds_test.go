@@ -30,6 +30,8 @@ type kind struct {
 	fresh bool
 	// alone: what it makes has an id that no other side gives.
 	alone bool
+	// lists: it writes a list of what is allowed.
+	lists bool
 	// make does it to a record of l, to focus if that will do; ok is false
 	// where l has none to do it to.
 	make func(g *generator, l ledger, focus string) (op operation, ok bool)
@@ -52,7 +54,7 @@ var kinds = []kind{
 	{name: "git email set", typ: "profile", make: setText("git_email", "--git-email")},
 	{name: "git name clear", typ: "profile", make: clearText("git_name", "--git-name")},
 	{name: "git email clear", typ: "profile", make: clearText("git_email", "--git-email")},
-	{name: "also add", typ: "profile", make: func(g *generator, l ledger, focus string) (operation, bool) {
+	{name: "also add", typ: "profile", lists: true, make: func(g *generator, l ledger, focus string) (operation, bool) {
 		record, ok := g.pick(l, "profile/", focus, func(f map[string]string) bool { return len(strings.Fields(f["also"])) < len(others) })
 		list := strings.Fields(l[record]["also"])
 		spare := slices.DeleteFunc(slices.Clone(others), func(s string) bool { return slices.Contains(list, s) })
@@ -61,7 +63,7 @@ var kinds = []kind{
 		}
 		return setAlso(record, append(list, spare[g.rng.IntN(len(spare))])), true
 	}},
-	{name: "also remove", typ: "profile", make: func(g *generator, l ledger, focus string) (operation, bool) {
+	{name: "also remove", typ: "profile", lists: true, make: func(g *generator, l ledger, focus string) (operation, bool) {
 		record, ok := g.pick(l, "profile/", focus, has("also"))
 		if !ok {
 			return operation{}, false
@@ -119,11 +121,11 @@ var kinds = []kind{
 		return operation{record: record, steps: []step{{writes: []write{{record: record, gone: true}}, typed: logout(record)}, g.login(record)}}, ok
 	}},
 
-	{name: "provider add", typ: "provider", fresh: true, make: func(g *generator, l ledger, focus string) (operation, bool) {
+	{name: "provider add", typ: "provider", fresh: true, lists: true, make: func(g *generator, l ledger, focus string) (operation, bool) {
 		record, ok := g.free(l, focus, "provider/build", "provider/chat")
 		return one(record, g.definition(record)), ok
 	}},
-	{name: "provider change", typ: "provider", make: func(g *generator, l ledger, focus string) (operation, bool) {
+	{name: "provider change", typ: "provider", lists: true, make: func(g *generator, l ledger, focus string) (operation, bool) {
 		record, ok := g.pick(l, "provider/", focus, nil)
 		return one(record, step{writes: g.definition(record).writes}), ok
 	}},

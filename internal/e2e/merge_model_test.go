@@ -160,7 +160,13 @@ func union[V any](ms ...map[string]V) map[string]bool {
 // exposed is what a removed device could read and nobody has replaced since
 // knowing of its removal: "device/tablet login/work/linear".
 func exposed(base, result ledger, a, b []deed) (list []string) {
-	for device := range base {
+	devices := union(base)
+	for _, d := range slices.Concat(a, b) {
+		for _, w := range d.writes {
+			devices[w.record] = true // one that was added and removed again has read the vault too
+		}
+	}
+	for device := range devices {
 		if !strings.HasPrefix(device, "device/") || result[device] != nil {
 			continue
 		}

@@ -180,7 +180,11 @@ func (g *generator) next(n int) *pair {
 func (g *generator) need(m [2]kind) int {
 	met := meet(m[0].name, m[1].name)
 	if oneRecord(m[0], m[1]) {
-		return g.counts.same[met]*1000 + g.counts.met[met] - 1
+		n := g.counts.same[met] * 1000
+		if m[0].lists && m[1].lists {
+			n /= 4 // where conflicts come from
+		}
+		return n - 1
 	}
 	return g.counts.met[met] * 1000
 }
