@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
 	"kb/internal/secret"
 )
 
@@ -47,11 +45,11 @@ func AddCI(ctx context.Context, path string, id *Identity, mem Memory, name stri
 	if !validName(name) {
 		return nil, nil, fmt.Errorf("name device %q: %w", name, ErrInvalid)
 	}
-	x, err := age.GenerateX25519Identity()
+	key, err := newAgeKey(id.PostQuantum()) // age mixes no kinds
 	if err != nil {
 		return nil, nil, err
 	}
-	job := &Identity{name: name, created: time.Now().UTC().Truncate(time.Second), age: x}
+	job := &Identity{name: name, created: time.Now().UTC().Truncate(time.Second), age: key}
 	f, err := Edit(ctx, path, id, mem, func(tx *Tx) error {
 		job.id = tx.newDeviceID()
 		return tx.PutDevice(Device{ID: job.id, Name: name, Recipient: job.Recipient(), Kind: KindCI, Created: job.created})

@@ -17,6 +17,9 @@ func seal(plain []byte, to ...age.Recipient) ([]byte, error) {
 	bin.Grow(len(plain) + len(plain)/1024 + 1024)
 	w, err := age.Encrypt(&bin, to...)
 	if err != nil {
+		if mix := mixed(err, to); mix != nil {
+			return nil, mix
+		}
 		return nil, fmt.Errorf("encrypt vault: %w", err)
 	}
 	if _, err := w.Write(plain); err != nil {

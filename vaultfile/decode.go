@@ -171,7 +171,8 @@ func decode(records []record) (*Contents, error) {
 		case "device":
 			dev := d.device(r, key)
 			ok = isDeviceID(key) && (dev.Kind == KindDevice && len(dev.SignKey) == 32 ||
-				(dev.Kind == KindCI || dev.Kind == KindRecovery) && len(dev.SignKey) == 0)
+				dev.Kind == KindCI && len(dev.SignKey) == 0 ||
+				dev.Kind == KindRecovery && (len(dev.SignKey) == 0 || len(dev.SignKey) == 32))
 			c.Devices = append(c.Devices, dev)
 		case "setting":
 			c.Settings = append(c.Settings, d.setting(r, key))

@@ -54,15 +54,27 @@ var (
 	ErrNotFound = errors.New("no such record")
 	// ErrInvalid: a value that the format has no place for.
 	ErrInvalid = errors.New("invalid value")
-	// ErrUnsupportedRecipient: an age recipient other than X25519.
+	// ErrUnsupportedRecipient: what kb cannot encrypt to, or not for a device
+	// of that kind.
 	ErrUnsupportedRecipient = errors.New("unsupported age recipient")
+	// ErrDeviceRemoved: a device that was removed asks to be let in again with
+	// its old keys. It is an ErrInvalid.
+	ErrDeviceRemoved error = invalidError("it was removed, and a removed device never comes back under its id")
+	// ErrSelf: a device would remove itself. It is an ErrInvalid.
+	ErrSelf error = invalidError("a device does not remove itself")
 	// ErrBadIdentity: not an identity file of kb.
 	ErrBadIdentity = errors.New("not a kb identity")
 	// ErrPassphrase: the passphrase does not open the identity.
 	ErrPassphrase = errors.New("wrong passphrase")
-	// ErrNotRemembered: the vault was saved, but Memory failed to keep that.
-	ErrNotRemembered = errors.New("vault was saved, but this device could not note it")
 )
+
+// invalidError is an ErrInvalid that says all in words of its own.
+type invalidError string
+
+func (e invalidError) Error() string { return string(e) }
+
+// Is makes it an ErrInvalid.
+func (e invalidError) Is(target error) bool { return target == ErrInvalid }
 
 // NewerVersionError says that the vault needs a newer kb. Nothing was written.
 type NewerVersionError struct {

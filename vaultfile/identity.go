@@ -37,7 +37,7 @@ type Identity struct {
 	id      string
 	name    string
 	created time.Time
-	age     *age.X25519Identity
+	age     *ageKey
 	sign    *signer // nil for ci
 }
 
@@ -59,6 +59,17 @@ const identityHeader = "# kb identity, format 1. Keep it secret: it opens your v
 // NewIdentity makes the keys of a new device. Nil random means crypto/rand;
 // another source is for tests, and is used for everything but the age key.
 func NewIdentity(name string, random io.Reader) (*Identity, error) {
+	return newIdentity(name, random, false)
+}
+
+// NewHybridIdentity does, with an age key that is safe against quantum
+// computers (ML-KEM-768 and X25519). age encrypts no file both to such a key
+// and to another kind: all devices of a vault are of one kind.
+func NewHybridIdentity(name string, random io.Reader) (*Identity, error) {
+	return newIdentity(name, random, true)
+}
+
+func newIdentity(name string, random io.Reader, postQuantum bool) (*Identity, error) {
 	if random == nil {
 		random = rand.Reader
 	}
@@ -69,13 +80,13 @@ func NewIdentity(name string, random io.Reader) (*Identity, error) {
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return nil, err
 	}
-	x, err := age.GenerateX25519Identity()
+	key, err := newAgeKey(postQuantum)
 	if err != nil {
 		return nil, err
 	}
 	return &Identity{
 		id: newHex(b[:8]), name: name, created: time.Now().UTC().Truncate(time.Second),
-		age: x, sign: newSigner(bytes.Clone(b[8:])),
+		age: key, sign: newSigner(bytes.Clone(b[8:])),
 	}, nil
 }
 
@@ -85,8 +96,12 @@ func (i *Identity) ID() string { return i.id }
 // Name is what a person calls the device.
 func (i *Identity) Name() string { return i.name }
 
-// Recipient is the age recipient of the device: age1...
-func (i *Identity) Recipient() string { return i.age.Recipient().String() }
+// Recipient is the age recipient of the device: age1..., or age1pq1... if it
+// is post-quantum.
+func (i *Identity) Recipient() string { return i.age.public }
+
+// PostQuantum reports whether the age key is a hybrid one.
+func (i *Identity) PostQuantum() bool { return i.age.postQuantum() }
 
 // SignKey is the public half of the signing key, nil if it may not sign.
 func (i *Identity) SignKey() ed25519.PublicKey {
@@ -102,7 +117,7 @@ func (i *Identity) Age() age.Identity { return i.age }
 // DeriveKey makes a key of the device's own for one purpose, which the label
 // names: HKDF-SHA-256 (RFC 5869) over the age secret key.
 func (i *Identity) DeriveKey(label string) [32]byte {
-	k, err := hkdf.Key(sha256.New, []byte(i.age.String()), nil, "kb device key v1: "+label, 32)
+	k, err := hkdf.Key(sha256.New, []byte(i.age.text), nil, "kb device key v1: "+label, 32)
 	if err != nil {
 		panic(err) // 32 bytes are never too many
 	}
@@ -135,7 +150,7 @@ func (i *Identity) body() string {
 	if i.sign != nil {
 		fmt.Fprintf(&b, "# signing key: %s\n", base64.StdEncoding.EncodeToString(i.sign.seed))
 	}
-	b.WriteString(i.age.String() + "\n")
+	b.WriteString(i.age.text + "\n")
 	return b.String()
 }
 
@@ -249,8 +264,8 @@ func (l *lines) identity() (*Identity, error) {
 		i.sign = newSigner(seed)
 	}
 	line, _ := l.next()
-	if i.age, err = age.ParseX25519Identity(line); err != nil || i.age.String() != line {
-		return nil, l.bad("bad age identity") // age's own error quotes the key
+	if i.age, err = parseAgeKey(line); err != nil {
+		return nil, l.bad("bad age identity")
 	}
 	if public != i.Recipient() {
 		return nil, l.bad("public key is not that of the secret key")

@@ -404,7 +404,7 @@ func merge(ctx context.Context, ours, theirs []byte, id *Identity, mem Memory, n
 	if err := tx.mend(t, acc.Counter); err != nil {
 		return nil, nil, fmt.Errorf("merge vaults: %w", err)
 	}
-	s, err := tx.seal(t)
+	s, err := tx.seal(ctx, t)
 	if err != nil {
 		return nil, nil, fmt.Errorf("merge vaults: %w", err)
 	}

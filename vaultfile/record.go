@@ -155,7 +155,8 @@ func (r *record) set(fields []field, now stamp, keep func(name string) bool) boo
 	for path, raw := range old {
 		now, still := cur[path]
 		if still && bytes.Equal(raw, now) {
-			if _, stamped := r.stamps[path]; !stamped {
+			// The second change within one save finds the stamp of the first.
+			if _, stamped := r.stamps[path]; !stamped && r.stamp != next.stamp {
 				next.stamps[path] = r.stamp
 			}
 		}

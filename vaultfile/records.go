@@ -42,8 +42,8 @@ type Provider struct {
 type Device struct {
 	ID        string // short random id, the key of the version vector
 	Name      string // what a person calls it
-	Recipient string // age recipient
-	SignKey   []byte // Ed25519 public key, 32 bytes; empty for ci and recovery, which only read
+	Recipient string // age recipient; of a recovery record also an ssh-ed25519 key or a plugin's
+	SignKey   []byte // Ed25519 public key, 32 bytes; empty for ci and for recovery that only reads
 	Kind      string // KindDevice, KindCI or KindRecovery
 	AddedBy   string // device id
 	// Vouched holds, by device id, Ed25519 signatures over (vault_id, id,
@@ -85,7 +85,7 @@ type Client struct {
 const (
 	KindDevice   = "device"   // reads and writes
 	KindCI       = "ci"       // reads; its identity is in a file that kb device add-ci wrote
-	KindRecovery = "recovery" // reads; a key on paper, or a recipient that the user added
+	KindRecovery = "recovery" // a key on paper, which can add a device; or a recipient that the user added, which reads
 )
 
 // Setting is a synced setting of the vault, such as the default profile.

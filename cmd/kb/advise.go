@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
+	"kb/internal/atomicfile"
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/state"
@@ -36,6 +38,10 @@ func advise(err error) error {
 		newer     *vaultfile.NewerVersionError
 		start     *supervisor.StartError
 		insecure  *state.InsecureDirError
+		device    *broker.NoDeviceError
+		kind      *broker.KindError
+		mix       *vaultfile.MixError
+		plugin    *vaultfile.PluginError
 	)
 	var (
 		ambiguousName *broker.AmbiguousProfileError
@@ -43,6 +49,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
@@ -50,11 +57,13 @@ func advise(err error) error {
 	case errors.As(err, &unavailable):
 		return human(mendVault(unavailable))
 	case errors.As(err, &missing):
-		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+		return human("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
 	case errors.As(err, &ambiguousName):
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):
 		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &meanwhile):
+		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
 	case errors.Is(err, broker.ErrAmbiguousRule):
@@ -68,7 +77,23 @@ func advise(err error) error {
 	case errors.Is(err, broker.ErrNoIdentity), errors.Is(err, broker.ErrNoVault):
 		return human("run kb init, or kb demo to see what kb does")
 	case errors.Is(err, broker.ErrIdentity):
-		return failure("run kb init without --passphrase to add a vault with the identity there is")
+		return failure("run it without --passphrase: the identity that is there is used as it is")
+	case errors.Is(err, broker.ErrNotApproved):
+		return human("run kb device approve REQUEST on a device that opens it (kb device join shows the request), then bring the vault here (git pull)")
+	case errors.Is(err, broker.ErrNeedsCode):
+		return human(adviseCode)
+	case errors.Is(err, broker.ErrJoined):
+		return failure("run kb status; or name a second vault with --vault-name NAME --vault PATH")
+	case errors.Is(err, broker.ErrNotAsked):
+		return failure("run kb device join first; or kb status, if this device is in")
+	case errors.As(err, &device):
+		return failure("run kb device ls, and name the device by its id")
+	case errors.As(err, &kind):
+		return failure(adviseKind(kind))
+	case errors.As(err, &mix):
+		return failure(adviseMix(mix))
+	case errors.As(err, &plugin):
+		return failure(fmt.Sprintf("install age-plugin-%s on this device, or take that recipient out: kb device rm %s", plugin.Plugin, shellWord(plugin.Device)))
 	case errors.Is(err, broker.ErrLocked):
 		return human("run kb unlock")
 	case errors.Is(err, broker.ErrDeclined):
@@ -126,7 +151,16 @@ func adviseVault(err error) error {
 		err error
 		fix string
 	}{
-		{vaultfile.ErrWrongKey, "open it on a device that can, and add this one there (kb device add-ci for a job)"},
+		{vaultfile.ErrWrongKey, "run kb device join here and approve it on a device that opens the vault, or kb vault recover with the paper key"},
+		{vaultfile.ErrNoTrust, "run kb device join here, and approve it on a device that opens the vault"},
+		{vaultfile.ErrWrongCode, "compare the words with those on the approving device, and that the vault here is the one it saved (git pull); if both are right, do not use this vault: someone swapped it"},
+		{vaultfile.ErrBadRequest, "run kb device join on the new machine again and copy the whole line"},
+		{vaultfile.ErrDeviceRemoved, "give that device a new identity: move its state folder away, and run kb device join on it again"},
+		{vaultfile.ErrSelf, "run kb device rm on another device of the vault"},
+		{vaultfile.ErrPaper, "type the line from the paper whole; it begins with AGE-SECRET-KEY-"},
+		{vaultfile.ErrPaperReads, "read the vault with age -d -i FILE vault.age, and make a new one with kb init"},
+		{vaultfile.ErrBrokenChain, "run kb vault recover in a terminal, where you can say that it is yours"},
+		{vaultfile.ErrUnsupportedRecipient, "run kb device add-recipient --help: it lists what a vault can be encrypted to"},
 		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForeignVault, "put the right vault back, take this one knowingly: kb vault accept, or make a new one with kb init --vault PATH --name NAME"},
@@ -143,6 +177,10 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPassphrase, "run kb unlock again"},
 		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},
 		{state.ErrNotFound, "run kb pin ls"},
+		{atomicfile.ErrUnconfirmed, "check the disk, then see with kb vault show what the vault holds"},
+		{syscall.ENOSPC, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EDQUOT, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EROFS, "run it again when that folder can be written: nothing was changed"},
 		{fs.ErrPermission, "check who owns the file, and its mode"},
 	} {
 		if errors.Is(err, known.err) {
@@ -150,6 +188,28 @@ func adviseVault(err error) error {
 		}
 	}
 	return err
+}
+
+// adviseKind is what to do about an identity of the wrong kind of key.
+func adviseKind(e *broker.KindError) string {
+	switch {
+	case e.PostQuantum && e.NoIdentity:
+		return "run kb device join --pq"
+	case e.PostQuantum:
+		return "a device has one identity for all its vaults: give it a new one by moving its state folder away, and run kb device join --pq (or kb init --pq)"
+	case e.NoIdentity:
+		return "run kb device join without --pq"
+	}
+	return "a device has one identity for all its vaults: give it a new one by moving its state folder away, and run kb device join without --pq"
+}
+
+// adviseMix is what to do about a recipient that age would not mix with the
+// vault's others.
+func adviseMix(e *vaultfile.MixError) string {
+	if e.PostQuantum {
+		return "run kb device join --pq on the new machine; as a recipient give an age1pq1… one, made by age-keygen -pq"
+	}
+	return "run kb device join without --pq on the new machine; as a recipient give age1… or ssh-ed25519; a vault that is post-quantum as a whole is made by kb init --pq"
 }
 
 // settleTie is what to do about rules that are equally strong.

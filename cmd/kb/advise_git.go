@@ -25,25 +25,27 @@ func adviseGit(err error) (advised error, ok bool) {
 		past     *broker.ReadRevisionError
 		early    *broker.SyncError
 	)
-	in := ""
+	in, pull := "git ", "git pull --no-rebase"
 	if errors.As(err, &early) {
-		in = "git -C " + quoteForShell(early.Root) + " "
+		in = inRepository(early.Words, "git ")
+		// In full: a branch that kb pushed need not be set up for git pull.
+		pull = in + "pull --no-rebase " + quoteForShell(early.Remote) + " " + quoteForShell(early.Branch)
 	}
 	human := func(fix string) (error, bool) { return hint.Exit(hint.Human, err, fix), true }
 	failure := func(fix string) (error, bool) { return hint.Exit(hint.Failure, err, fix), true }
 	switch {
 	case errors.As(err, &unmerged):
-		return human("take one side: git checkout --ours -- " + quoteForShell(unmerged.Path) + " (or --theirs), then kb status")
+		return human("take one side: " + inRepository(unmerged.Words, "git checkout --ours -- ") + quoteForShell(unmerged.Path) + " (or --theirs), then kb status")
 	case errors.As(err, &busy):
-		return human("finish it: " + inRoot(busy.Root, busy.Operation.Continue) + ", or give it up: " + inRoot(busy.Root, busy.Operation.Abort))
+		return human("finish it: " + inRepository(busy.Words, busy.Operation.Continue) + ", or give it up: " + inRepository(busy.Words, busy.Operation.Abort))
 	case errors.As(err, &conflict):
-		return human("settle them with git: " + in + "pull --no-rebase, then kb sync; the vault itself is merged")
+		return human("settle them with git: " + pull + ", then kb sync; the vault itself is merged")
 	case errors.As(err, &dirty):
 		return human("commit or stash those files, then kb sync: " + in + "stash")
 	case errors.As(err, &filter):
-		return human("have git fetch them: " + in + "pull --no-rebase, then kb sync")
+		return human("have git fetch them: " + pull + ", then kb sync")
 	case errors.Is(err, vaultrepo.ErrUnrelated):
-		return human("if both are yours, join them once: " + in + "pull --no-rebase --allow-unrelated-histories, then kb sync")
+		return human("if both are yours, join them once: " + pull + " --allow-unrelated-histories, then kb sync")
 	case errors.As(err, &transfer):
 		return human(mendTransfer(transfer, in))
 	case errors.As(err, &remote):
@@ -69,7 +71,7 @@ func adviseGit(err error) (advised error, ok bool) {
 	case errors.Is(err, vaultrepo.ErrNoGit):
 		return failure("install git (apt install git, dnf install git, brew install git)")
 	case errors.Is(err, vaultrepo.ErrOldGit):
-		return failure("install git 2.38 or newer, or join with git: " + in + "pull --no-rebase, then kb sync")
+		return failure("install git 2.38 or newer, or join with git: " + pull + ", then kb sync")
 	case errors.Is(err, vaultrepo.ErrNobody):
 		return human("run git config --global user.name NAME and git config --global user.email ADDRESS")
 	case errors.Is(err, vaultrepo.ErrOverridden):
@@ -80,6 +82,10 @@ func adviseGit(err error) (advised error, ok bool) {
 		return failure("choose one that kb vault history lists")
 	case errors.As(err, &past):
 		return failure("choose another one: kb vault history says which can be read")
+	case errors.Is(err, broker.ErrNotInRevision):
+		return failure("run kb vault restore REV to list what it has")
+	case errors.Is(err, broker.ErrNotRestored):
+		return failure("run kb device join there, and kb device approve here")
 	case errors.Is(err, broker.ErrRecordName):
 		return hint.Exit(hint.Usage, err, "run kb vault restore REV to list what it has"), true
 	}
@@ -97,19 +103,23 @@ func mendTransfer(e *vaultrepo.TransferError, in string) string {
 	return fix
 }
 
-// inRoot has a git command run in a directory.
-func inRoot(root, command string) string {
+// inRepository has a git command find the vault's repository from anywhere.
+func inRepository(words []string, command string) string {
 	rest, ok := strings.CutPrefix(command, "git ")
 	if !ok {
 		return command
 	}
-	return "git -C " + quoteForShell(root) + " " + rest
+	out := "git "
+	for _, w := range words {
+		out += quoteForShell(w) + " "
+	}
+	return out + rest
 }
 
 // quoteForShell makes one word of a path, to be pasted.
 func quoteForShell(s string) string {
 	if s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("/._-+@:,", c)
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("/._-+@:,=", c)
 	}) {
 		return s
 	}

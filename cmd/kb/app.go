@@ -43,7 +43,7 @@ func run(ctx context.Context, stop func(), a *app, args []string) int {
 	a.stop = stop
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(a.withPlugins(ctx))
 	if err == nil {
 		return a.exit
 	}
@@ -90,7 +90,9 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 	o.Getenv = a.getenv
 	b, err := broker.Open(ctx, o)
 	if err != nil {
-		return nil, err
+		if b, err = a.joinOnTheWay(ctx, o, err); err != nil {
+			return nil, err
+		}
 	}
 	a.sayNotes(b)
 	return b, nil

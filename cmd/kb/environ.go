@@ -16,6 +16,7 @@ import (
 var steering = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "GODEBUG", "GOTRACEBACK",
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+	"AGEDEBUG",       // makes age print what it says to a plugin, the file's key in it
 	"REQUEST_METHOD", // makes net/http ignore HTTP_PROXY, as if in CGI: no use for it here
 }
 

@@ -23,7 +23,12 @@ func newInit(a *app) *cobra.Command {
 
 The vault is one age-encrypted file, meant to be kept with your dotfiles. On a
 device that has one, --name NAME adds another, such as one that a team shares.
-With --passphrase the identity is wrapped by one; kb unlock then opens it for a while.`,
+With --passphrase the identity is wrapped by one; kb unlock then opens it for a while.
+
+With --pq the keys are age's hybrid of ML-KEM-768 and X25519, so that a copy of the
+vault taken today stays closed to a quantum computer. age encrypts no file both to
+such keys and to others: every device of such a vault joins with --pq, recovery keys
+are of the same kind, and ssh keys and most age plugins cannot be added.`,
 		Args: noArgs,
 		RunE: a.guarded(func(cmd *cobra.Command, _ []string) error {
 			paths, err := broker.FindPaths(a.getenv)
@@ -32,7 +37,7 @@ With --passphrase the identity is wrapped by one; kb unlock then opens it for a 
 			}
 			o.Paths, o.Getenv = paths, a.getenv
 			if passphrase {
-				if o.Passphrase, err = newPassphrase(cmd.Context()); err != nil {
+				if o.Passphrase, err = newPassphrase(cmd.Context(), "kb init --passphrase"); err != nil {
 					return err
 				}
 			}
@@ -41,12 +46,15 @@ With --passphrase the identity is wrapped by one; kb unlock then opens it for a 
 				return err
 			}
 			fmt.Fprintf(a.err, "identity %s\nvault    %s\n", result.Identity, result.Vault)
+			if result.PostQuantum {
+				fmt.Fprintln(a.err, "note: the vault is post-quantum, and age mixes such keys with no others: other devices join it with kb device join --pq")
+			}
 			if result.Further {
 				fmt.Fprintf(a.err, "note: its profiles are %s/NAME where another vault has one of that name\n", result.Name)
 				fmt.Fprintf(a.err, "next: kb profile add NAME --vault %s\n", result.Name)
 				return nil
 			}
-			fmt.Fprintln(a.err, "note: only this identity opens the vault; keep a copy of its file in a safe place")
+			fmt.Fprintln(a.err, "note: only this identity opens the vault: run kb device add-recovery for a key on paper")
 			fmt.Fprintln(a.err, "next: kb profile add NAME --git-email EMAIL")
 			return nil
 		}),
@@ -54,15 +62,16 @@ With --passphrase the identity is wrapped by one; kb unlock then opens it for a 
 	cmd.Flags().StringVar(&o.VaultPath, "vault", "", "where to put the vault (a dotfiles repository); default: the config folder")
 	cmd.Flags().StringVar(&o.Name, "name", "", "name of the vault; needed where there are several")
 	cmd.Flags().StringVar(&o.Device, "device", "", "name of this device; default: the host name")
+	cmd.Flags().BoolVar(&o.PostQuantum, "pq", false, "make post-quantum keys (age1pq1…)")
 	cmd.Flags().BoolVar(&passphrase, "passphrase", false, "wrap the identity with a passphrase")
 	return cmd
 }
 
-// newPassphrase asks for a passphrase twice.
-func newPassphrase(ctx context.Context) (secret.Value, error) {
+// newPassphrase asks for a passphrase twice; verb is what to run again.
+func newPassphrase(ctx context.Context, verb string) (secret.Value, error) {
 	tty, err := term.OpenTTY()
 	if err != nil {
-		return secret.Value{}, hint.Exit(hint.Human, errors.New("ask for a passphrase: no terminal"), "run kb init --passphrase in a terminal")
+		return secret.Value{}, hint.Exit(hint.Human, errors.New("ask for a passphrase: no terminal"), "run "+verb+" in a terminal")
 	}
 	defer tty.Close()
 	first, err := tty.AskSecret(ctx, "New passphrase: ")
@@ -74,7 +83,7 @@ func newPassphrase(ctx context.Context) (secret.Value, error) {
 		return secret.Value{}, hint.Exit(hint.Cancelled, err, "")
 	}
 	if first.IsZero() || !first.Equal(second) {
-		return secret.Value{}, hint.Exit(hint.Cancelled, errors.New("set passphrase: the two differ, or are empty"), "run kb init --passphrase again")
+		return secret.Value{}, hint.Exit(hint.Cancelled, errors.New("set passphrase: the two differ, or are empty"), "run "+verb+" again")
 	}
 	return first, nil
 }

@@ -27,7 +27,7 @@ func attentionOfGit(s broker.GitState) []string {
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	switch {
 	case s.Operation.Name != "":
-		say("a %s is in progress in %s: %s, or %s", s.Operation.Name, s.Repository, inRoot(s.Repository, s.Operation.Continue), inRoot(s.Repository, s.Operation.Abort))
+		say("a %s is in progress in %s: %s, or %s", s.Operation.Name, s.Repository, inRepository(s.Words, s.Operation.Continue), inRepository(s.Words, s.Operation.Abort))
 	case !s.Tracked:
 		say("the vault is in %s and not committed there: run kb sync", s.Repository)
 	case s.Modified && s.Upstream != "":

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +11,7 @@ import (
 
 func newVault(a *app) *cobra.Command {
 	return a.vaultFlag(group("vault", "where the vaults are and what is in them",
-		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultForget(a),
+		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultEdit(a), newVaultForget(a), newVaultRecover(a),
 		newVaultSetupGit(a), newVaultMerge(a), newVaultHistory(a), newVaultRestore(a), newVaultAccept(a)))
 }
 
@@ -102,86 +101,4 @@ it on this device again, it must be approved anew.`,
 			return nil
 		}),
 	}
-}
-
-func newDevice(a *app) *cobra.Command {
-	return a.vaultFlag(group("device", "machines that can open the vault", newDeviceList(a), newDeviceAddCI(a)))
-}
-
-func newDeviceList(a *app) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "ls", Short: "list devices", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
-			if err != nil {
-				return err
-			}
-			type deviceJSON struct {
-				ID        string `json:"id"`
-				Name      string `json:"name"`
-				Kind      string `json:"kind"`
-				Recipient string `json:"recipient"`
-				This      bool   `json:"this"`
-			}
-			list := []deviceJSON{}
-			for _, d := range b.Contents().Devices {
-				list = append(list, deviceJSON{d.ID, d.Name, d.Kind, d.Recipient, d.ID == b.DeviceID()})
-			}
-			if asJSON {
-				return a.json(list)
-			}
-			t := newTable(a.out, "DEVICE", "KIND", "ID", "RECIPIENT")
-			for _, d := range list {
-				if d.This {
-					d.Name += " (this one)"
-				}
-				t.row(d.Name, d.Kind, d.ID, d.Recipient)
-			}
-			return t.flush()
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func newDeviceAddCI(a *app) *cobra.Command {
-	var out string
-	cmd := &cobra.Command{
-		Use:   "add-ci NAME",
-		Short: "make an identity for a CI job or a container",
-		Long: `Make an identity for a CI job or a container: one file that holds all that the job
-needs to open the vault and to trust it. Keep it as a secret of the CI system and
-name it in KB_IDENTITY_FILE.`,
-		Args: exactArgs(1, "a name for the job"),
-		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			b, err := a.broker(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if out == "" {
-				out = "kb-" + args[0] + ".identity"
-			}
-			// Opened first, so that no device is added for a file that cannot be.
-			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return fmt.Errorf("write CI identity: %w", err)
-			}
-			text, err := b.AddCI(cmd.Context(), args[0])
-			if err == nil {
-				_, err = f.WriteString(text.Reveal())
-			}
-			if closeErr := f.Close(); err == nil {
-				err = closeErr
-			}
-			if err != nil {
-				_ = os.Remove(out)
-				return err
-			}
-			fmt.Fprintf(a.err, "%s holds the identity of %s: store it as a secret of the CI system, then delete it here\n", out, args[0])
-			return nil
-		}),
-	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write; default kb-NAME.identity")
-	return cmd
 }

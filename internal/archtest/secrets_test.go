@@ -14,7 +14,9 @@ import (
 var revealers = map[string]string{
 	"internal/secret/secret.go": "the type itself: comparison and the check for line breaks",
 
-	"cmd/kb/vault.go":                "the file that kb device add-ci makes, where the user asked for it",
+	"cmd/kb/device_addci.go":         "the file that kb device add-ci makes, where the user asked for it",
+	"cmd/kb/device_recovery.go":      "the recovery key is shown once, for paper",
+	"cmd/kb/plugins.go":              "what an age plugin asks for goes to that plugin",
 	"internal/broker/device.go":      "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go": "the session's proxy token goes into the child's environment",
 	"internal/broker/gitconfig.go":   "a remote is compared with its text without a password: one that holds one is left alone",
@@ -27,6 +29,7 @@ var revealers = map[string]string{
 	"vaultfile/edit.go":              "logins and clients are checked for what JSON cannot carry",
 	"vaultfile/exposed.go":           "whether a secret was changed since a device was removed is a comparison of its bytes",
 	"vaultfile/identity.go":          "a passphrase goes to age's scrypt; the identity is wrapped by it",
+	"vaultfile/recovery.go":          "the key from the paper is parsed",
 	"vaultfile/schema.go":            "logins and clients go into the payload that age encrypts",
 }
 

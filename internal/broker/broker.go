@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.openVaults(ctx)
 	if b.selected.err != nil && (!o.Any || b.noneOpen()) {
-		return nil, b.selected.err
+		return nil, b.joining(b.selected.err)
 	}
 	return b, nil
 }
@@ -298,6 +298,31 @@ func (b *Broker) Definition(full, provider, base string) (*providers.Provider, e
 		return nil, err
 	}
 	return definition.ForBase(base)
+}
+
+// OwnProvider is a definition of the user's own, and the vault that it is in.
+type OwnProvider struct {
+	Vault string
+	*providers.Provider
+}
+
+// OwnElsewhere lists the definitions that other vaults than the selected one
+// hold, for their own profiles' logins.
+func (b *Broker) OwnElsewhere() []OwnProvider {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []OwnProvider
+	for _, v := range b.vaults {
+		if v == b.selected || v.catalog == nil {
+			continue
+		}
+		for _, p := range v.contents.Providers {
+			if definition, err := v.catalog.Get(p.Name); err == nil {
+				list = append(list, OwnProvider{v.name, definition})
+			}
+		}
+	}
+	return list
 }
 
 // VerifyAudit checks every audit file of this device.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,6 +171,8 @@ type InitOptions struct {
 	Name       string       // name of the vault; may be empty for a device's first
 	Device     string       // name of the device; empty means the host's name
 	Passphrase secret.Value // wraps the identity; empty leaves it in the clear
+
+	PostQuantum bool // make the identity post-quantum, and so the vault
 }
 
 // InitResult is what Init made.
@@ -179,6 +182,8 @@ type InitResult struct {
 	Name     string // what the device calls it
 	Added    bool   // the identity was there already
 	Further  bool   // other vaults were
+
+	PostQuantum bool // of both
 }
 
 // Errors of adding a vault.
@@ -217,6 +222,8 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	switch {
 	case err == nil && !o.Passphrase.IsZero():
 		return result, ErrIdentity
+	case err == nil && o.PostQuantum && !identity.PostQuantum():
+		return result, &KindError{PostQuantum: true}
 	case err == nil:
 		result.Added = true
 	case errors.Is(err, ErrNoIdentity):
@@ -226,7 +233,7 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 	default:
 		return result, err
 	}
-	b.identity = identity
+	b.identity, result.PostQuantum = identity, identity.PostQuantum()
 	result.Identity = b.identityFile()
 	if err := b.openState(b.paths.State); err != nil {
 		return result, err
@@ -236,21 +243,35 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 		return result, err
 	}
 	result.Vault, result.Name, result.Further = path, name, b.registered && b.primary.name != name
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), nil); err != nil {
 		return result, fmt.Errorf("place vault: %w", err)
 	}
 	memory, err := b.store.VaultMemory(name)
 	if err != nil {
 		return result, err
 	}
-	if _, err := vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name}); err != nil {
+	_, err = vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name})
+	if errors.Is(err, vaultfile.ErrExists) && b.unlisted(path) {
+		// An Init that was cut off before the vault was listed. If it is not
+		// that, this device does not know the vault and cannot open it.
+		if _, openErr := vaultfile.Open(ctx, path, identity, memory); openErr == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return result, err
 	}
 	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
 }
 
-// place says where a new vault goes. One that the device has is not replaced
-// while its file is there, nor is its name given to another.
+// unlisted reports whether this device does not know a vault at path.
+func (b *Broker) unlisted(path string) bool {
+	vaults, err := b.store.Vaults()
+	return err == nil && !slices.ContainsFunc(vaults, func(v state.Vault) bool { return v.Path == path })
+}
+
+// place says where a new vault goes. One that the device knows is not replaced,
+// nor is its name given to another, also while its file is gone.
 func (b *Broker) place(o InitOptions, name string) (string, error) {
 	path := o.VaultPath
 	switch {
@@ -266,7 +287,8 @@ func (b *Broker) place(o InitOptions, name string) (string, error) {
 	}
 	if v, err := b.vault(name); err == nil {
 		if _, err := os.Lstat(v.path); errors.Is(err, fs.ErrNotExist) {
-			return path, nil // it is lost: begin anew
+			// To begin anew would drop the copy that this device keeps of it.
+			return "", &MissingVaultError{v.name, v.path}
 		}
 		return "", fmt.Errorf("add vault %q: %w: %s", name, vaultfile.ErrExists, v.path)
 	}
@@ -289,7 +311,11 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, fmt.Errorf("name device: %w", err)
 		}
 	}
-	identity, err := vaultfile.NewIdentity(device, b.random)
+	newIdentity := vaultfile.NewIdentity
+	if o.PostQuantum {
+		newIdentity = vaultfile.NewHybridIdentity
+	}
+	identity, err := newIdentity(device, b.random)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +326,7 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(b.paths.State, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(b.paths.State, nil); err != nil {
 		return nil, fmt.Errorf("keep identity: %w", err)
 	}
 	return identity, atomicfile.Write(path, data, atomicfile.Options{Durable: true})

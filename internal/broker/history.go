@@ -157,8 +157,15 @@ func (b *Broker) Lacks(r *Revision) []vaultfile.Change {
 	})
 }
 
-// ErrRecordName: what is to be restored is named TYPE/NAME.
-var ErrRecordName = errors.New("restore: not a name that kb vault history prints")
+// Errors of what is to be restored.
+var (
+	// ErrRecordName: it is named TYPE/NAME.
+	ErrRecordName = errors.New("not a name that kb vault history prints")
+	// ErrNotInRevision: the revision has no such record.
+	ErrNotInRevision = errors.New("the revision has no such record")
+	// ErrNotRestored: the record is a device.
+	ErrNotRestored = errors.New("a device is added anew, not restored")
+)
 
 // Restore puts records, named TYPE/KEY, as they are in a revision.
 func (b *Broker) Restore(ctx context.Context, r *Revision, names ...string) error {
@@ -168,7 +175,14 @@ func (b *Broker) Restore(ctx context.Context, r *Revision, names ...string) erro
 			if !ok || key == "" {
 				return fmt.Errorf("restore %q: %w", name, ErrRecordName)
 			}
-			if err := tx.Restore(r.File, typ, key); err != nil {
+			if typ == "device" {
+				return fmt.Errorf("restore %q: %w", name, ErrNotRestored)
+			}
+			err := tx.Restore(r.File, typ, key)
+			if errors.Is(err, vaultfile.ErrNotFound) {
+				err = fmt.Errorf("restore %q: %w", name, ErrNotInRevision)
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -19,8 +19,9 @@ import (
 
 // UnmergedError says that git left the vault to be merged and that kb cannot.
 type UnmergedError struct {
-	Path string
-	Err  error // why kb cannot
+	Path  string
+	Words []string // after "git", to reach the repository
+	Err   error    // why kb cannot
 }
 
 func (e *UnmergedError) Error() string {
@@ -33,6 +34,7 @@ func (e *UnmergedError) Unwrap() error { return e.Err }
 // repository.
 type OperationError struct {
 	Root      string
+	Words     []string // after "git", to reach the repository
 	Operation vaultrepo.Operation
 	Err       error // what is wrong meanwhile; nil if nothing else is
 }
@@ -77,9 +79,9 @@ func (b *Broker) openVault(ctx context.Context, v *vault) error {
 	err := b.read(ctx, v)
 	switch {
 	case err == nil && unsettled != nil:
-		b.say(v, "%v", &UnmergedError{v.path, unsettled})
+		b.say(v, "%v", unsettled)
 	case err != nil && unsettled != nil:
-		err = &UnmergedError{v.path, unsettled}
+		err = unsettled
 	case errors.Is(err, vaultfile.ErrRollback) && operation != nil:
 		operation.Err = err
 		err = operation
@@ -97,7 +99,7 @@ func (b *Broker) openVault(ctx context.Context, v *vault) error {
 // settle merges, in memory and then at the vault's place, what git left in the
 // index and what synchronisers left beside the vault. While git is in the
 // middle of something else, the files are git's, and nothing is written.
-func (b *Broker) settle(ctx context.Context, v *vault) (unmerged error, operation *OperationError) {
+func (b *Broker) settle(ctx context.Context, v *vault) (unmerged *UnmergedError, operation *OperationError) {
 	if b.ci {
 		return nil, nil // it only reads
 	}
@@ -106,7 +108,7 @@ func (b *Broker) settle(ctx context.Context, v *vault) (unmerged error, operatio
 		defer repo.Close()
 		op := repo.Operation()
 		if op.Name != "" {
-			operation = &OperationError{Root: repo.Root, Operation: op}
+			operation = &OperationError{Root: repo.Root, Words: repo.Words(), Operation: op}
 		}
 		stages, err := repo.Stages(ctx)
 		switch {
@@ -114,7 +116,7 @@ func (b *Broker) settle(ctx context.Context, v *vault) (unmerged error, operatio
 			return nil, operation // kb status says so
 		case stages.Unmerged():
 			if err := b.mergeStages(ctx, v, repo, stages); err != nil {
-				return err, operation
+				return &UnmergedError{repo.File(), repo.Words(), err}, operation
 			}
 		case op.Name != "":
 			return nil, operation

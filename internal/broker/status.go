@@ -39,7 +39,7 @@ func (b *Broker) LoginStates() []LoginState {
 		if p, ok := contents.Profile(l.Profile); ok {
 			want = p.Expect[l.Provider]
 		}
-		c := b.join(l, b.getenv)
+		c := b.join(l, b.references(l))
 		switch {
 		case c.problem != "":
 			s.State, s.Reason = StateNeedsLogin, c.problem
@@ -70,13 +70,7 @@ func (b *Broker) Attention() []string {
 	if len(b.All().Profiles) == 0 {
 		return append(out, "no profile yet: run kb profile add NAME")
 	}
-	for _, v := range b.lonely() {
-		which := "the vault"
-		if b.several() {
-			which = "vault " + v
-		}
-		out = append(out, fmt.Sprintf("only this device can open %s: keep a copy of %s in a safe place", which, b.identityFile()))
-	}
+	out = append(out, b.deviceAttention()...)
 	out = append(out, b.conflicts()...)
 	for _, s := range b.LoginStates() {
 		if s.State == StateNeedsLogin || s.State == StateExpiring {
@@ -88,17 +82,4 @@ func (b *Broker) Attention() []string {
 		}
 	}
 	return out
-}
-
-// lonely names the vaults that one device can open.
-func (b *Broker) lonely() []string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	var names []string
-	for _, v := range b.vaults {
-		if len(v.contents.Devices) == 1 {
-			names = append(names, v.name)
-		}
-	}
-	return names
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kb/internal/vaultrepo"
 	"kb/vaultfile"
@@ -30,9 +31,10 @@ type SyncResult struct {
 // SyncError says that a sync ended early; what was committed and merged until
 // then stays, and no harm is done by another try.
 type SyncError struct {
-	Root      string
-	Committed bool
-	Err       error
+	Words          []string // after "git", to reach the repository
+	Remote, Branch string   // "" if they were not found
+	Committed      bool
+	Err            error
 }
 
 func (e *SyncError) Error() string { return e.Err.Error() }
@@ -53,11 +55,11 @@ func (b *Broker) Sync(ctx context.Context) (*SyncResult, error) {
 	}
 	defer repo.Close()
 	if op := repo.Operation(); op.Name != "" {
-		return nil, &OperationError{Root: repo.Root, Operation: op}
+		return nil, &OperationError{Root: repo.Root, Words: repo.Words(), Operation: op}
 	}
 	s := &SyncResult{Repository: repo.Root}
 	if err := b.sync(ctx, repo, s); err != nil {
-		return s, &SyncError{repo.Root, s.Committed, err}
+		return s, &SyncError{repo.Words(), s.Remote, s.Branch, s.Committed, err}
 	}
 	return s, nil
 }
@@ -67,7 +69,7 @@ func (b *Broker) sync(ctx context.Context, repo *vaultrepo.Repo, s *SyncResult) 
 	if err != nil {
 		return err
 	}
-	s.Remote, s.Branch = remote.Name, remote.Branch
+	s.Remote, s.Branch = remote.Name, strings.TrimPrefix(remote.Merge, "refs/heads/")
 	ours, err := b.current(ctx, repo)
 	if err != nil {
 		return err
@@ -112,7 +114,7 @@ func (b *Broker) current(ctx context.Context, repo *vaultrepo.Repo) ([]byte, err
 	if merged, _, err := vaultfile.Merge(ctx, raw, raw, b.identity, b.selected.memory); err != nil {
 		return nil, err
 	} else if b.selected.file.Unsaved() {
-		return nil, &OperationError{Root: repo.Root, Operation: repo.Operation()}
+		return nil, &OperationError{Root: repo.Root, Words: repo.Words(), Operation: repo.Operation()}
 	} else {
 		return merged, nil
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"kb/internal/state"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -45,8 +44,11 @@ func (e *UnknownVaultError) Error() string {
 	return fmt.Sprintf("find vault %q: this device has none of that name", e.Name)
 }
 
-// MissingVaultError says that the file of one of several vaults is gone.
+// MissingVaultError says that the file of a vault that this device knows is
+// gone. It is an [ErrNoVault].
 type MissingVaultError struct{ Vault, Path string }
+
+func (e *MissingVaultError) Is(target error) bool { return target == ErrNoVault }
 
 func (e *MissingVaultError) Error() string {
 	return fmt.Sprintf("open vault %q: there is no %s", e.Vault, e.Path)
@@ -74,7 +76,9 @@ func (b *Broker) loadVaults() error {
 		return err
 	}
 	if len(list) == 0 {
-		list = []state.Vault{{Name: defaultVault, Path: b.vaultPath, Default: true}}
+		if list, err = b.firstVault(); err != nil {
+			return err
+		}
 	} else {
 		b.registered = true
 	}
@@ -138,7 +142,7 @@ func (b *Broker) read(ctx context.Context, v *vault) error {
 	file, err := vaultfile.Open(ctx, v.path, b.identity, v.memory)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: there is no %s", ErrNoVault, v.path)
-		if b.several() {
+		if b.registered {
 			err = &MissingVaultError{v.name, v.path}
 		}
 	}

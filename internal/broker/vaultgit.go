@@ -43,7 +43,8 @@ func (b *Broker) SetUpGit(ctx context.Context, kb string) (vaultrepo.Setup, erro
 // GitState is how a vault's repository stands to it.
 type GitState struct {
 	Vault      string
-	Repository string // its work tree
+	Repository string   // its work tree
+	Words      []string // after "git", to reach it
 	vaultrepo.State
 }
 
@@ -61,7 +62,7 @@ func (b *Broker) GitStates(ctx context.Context) ([]GitState, error) {
 			var s vaultrepo.State
 			raw, _ := os.ReadFile(v.path) // a file that is gone is not modified
 			s, err = repo.State(ctx, raw)
-			states = append(states, GitState{v.name, repo.Root, s})
+			states = append(states, GitState{v.name, repo.Root, repo.Words(), s})
 			repo.Close()
 		}
 		if err != nil && !errors.Is(err, vaultrepo.ErrNoGit) {

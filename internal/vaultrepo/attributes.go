@@ -43,7 +43,7 @@ func (r *Repo) SetUp(ctx context.Context, kb string) (Setup, error) {
 	s := Setup{Attributes: r.AttributesFile(), Line: attributesLine(r.Path), Config: map[string]string{
 		"merge." + DriverName + ".name":         "kb vault",
 		"merge." + DriverName + ".driver":       strings.ReplaceAll(shellQuote(kb), "%", "%%") + " vault merge %O %A %B",
-		"diff." + DriverName + ".textconv":      shellQuote(kb) + " vault show",
+		"diff." + DriverName + ".textconv":      shellQuote(kb) + " vault show --textconv",
 		"diff." + DriverName + ".cachetextconv": "false", // git would keep what it shows in the repository
 	}}
 	changed, err := r.writeAttributes(s.Line)

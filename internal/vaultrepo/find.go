@@ -61,6 +61,18 @@ type Repo struct {
 // File is the vault's own path, links followed.
 func (r *Repo) File() string { return filepath.Join(r.Root, filepath.FromSlash(r.Path)) }
 
+// Words are the words after "git" by which a person's own git finds the
+// repository from anywhere.
+func (r *Repo) Words() []string {
+	if filepath.Dir(r.GitDir) == r.Root && filepath.Base(r.GitDir) == ".git" || r.GitDir != r.CommonDir {
+		return []string{"-C", r.Root}
+	}
+	if gitDir, ok := gitDirOf(filepath.Join(r.Root, ".git")); ok && gitDir == r.GitDir {
+		return []string{"-C", r.Root} // a submodule, whose .git is a file
+	}
+	return []string{"--git-dir=" + r.GitDir, "--work-tree=" + r.Root}
+}
+
 // Close removes what was made for the Repo outside the repository.
 func (r *Repo) Close() {
 	if r.quarantine != "" {

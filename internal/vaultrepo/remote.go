@@ -296,7 +296,7 @@ func transferError(doing string, m *Remote, settings []setting, err error) error
 		line = strings.TrimSpace(line)
 		for _, sign := range []string{
 			"Authentication failed", "could not read Username", "could not read Password", "terminal prompts disabled",
-			"Permission denied", "Host key verification failed", "Repository not found", "error: 401", "error: 403", "access rights",
+			"Permission denied", "Host key verification failed", "Repository not found", "error: 401", "error: 403",
 		} {
 			e.Access = e.Access || strings.Contains(line, sign)
 		}
