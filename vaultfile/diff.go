@@ -57,6 +57,9 @@ func diff(before, after []record) []Change {
 	var out []Change
 	for i := range after {
 		r := &after[i]
+		if r.typ == "setting" && strings.HasPrefix(r.key(), removedPrefix) {
+			continue // it goes with the removal of a device, which is told
+		}
 		old := had[r.id]
 		change := Change{Type: r.typ, Key: r.key(), Device: r.stamp.device, When: r.stamp.when()}
 		switch was := old != nil && !old.deleted; {

@@ -93,12 +93,18 @@ func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change
 	if err := change(tx); err != nil {
 		return nil, err
 	}
-	if !tx.changed && !f.unsaved {
-		if f.acc != acc {
-			if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
-				return nil, fmt.Errorf("remember the vault: %w", err)
-			}
+	was := remembered{acc, raw}
+	if f.unsaved {
+		if was.file, err = mem.Kept(ctx); err != nil {
+			return nil, err
 		}
+	} else if f.acc != acc {
+		if err := mem.Accept(ctx, f.acc.encode(), raw); err != nil {
+			return nil, fmt.Errorf("remember the vault: %w", err)
+		}
+		was.acc = f.acc
+	}
+	if !tx.changed && !f.unsaved {
 		return f, nil
 	}
 	still := func() error {
@@ -107,7 +113,7 @@ func editOnce(ctx context.Context, path string, id *Identity, mem Memory, change
 		}
 		return nil
 	}
-	saved, err := tx.save(ctx, f.path, f.acc, mem, still)
+	saved, err := tx.save(ctx, f.path, f.acc, sha256.Sum256(raw), mem, was, still)
 	if saved != nil {
 		saved.report = f.report
 	}
@@ -190,8 +196,14 @@ func (tx *Tx) seal(ctx context.Context, t trust) (*sealed, error) {
 	return s, nil
 }
 
-// save signs, encrypts and replaces, then has the memory keep the result.
-func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory, before func() error) (*File, error) {
+// save signs and encrypts, has the memory keep the result, and replaces the
+// file over, whose SHA-256 it is given: all zeros where there is none.
+//
+// The memory goes first. Once the file is in its place git may take it from
+// there to other devices, and a save that this device did not remember, because
+// it was killed, could be followed by another with the same count that knows
+// nothing of it. See [accepted.Replacing] for what a kill in between leaves.
+func (tx *Tx) save(ctx context.Context, target string, acc *accepted, over [32]byte, mem Memory, was remembered, before func() error) (*File, error) {
 	t := trust{acc.Trusted, acc.Removed}
 	if tx.changed {
 		if err := tx.count(acc.Counter); err != nil {
@@ -205,22 +217,85 @@ func (tx *Tx) save(ctx context.Context, target string, acc *accepted, mem Memory
 	if err != nil {
 		return nil, err
 	}
-	if err := atomicfile.Write(target, s.raw, atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
-		return nil, fmt.Errorf("save vault: %w", err)
-	}
-	f := &File{path: target, payload: s.p, acc: &accepted{
+	next := &accepted{
 		VaultID: s.p.vaultID, Clock: s.p.clock.Clone(), Counter: max(acc.Counter, s.p.clock[tx.id.id]),
 		File: sha256.Sum256(s.raw), Payload: s.digest, Trusted: s.trust.keys, Removed: s.trust.gone,
-		Former: acc.follow(s.trust.keys),
-	}}
+		Former: acc.follow(s.trust.keys), Replacing: over,
+	}
+	told := false
+	tell := func() error {
+		if err := before(); err != nil {
+			return err
+		}
+		told = true
+		if err := mem.Accept(ctx, next.encode(), s.raw); err != nil {
+			return fmt.Errorf("remember the vault: %w", err)
+		}
+		return before()
+	}
+	// From here on it goes to its end, or back: half is what a kill leaves.
+	rest := context.WithoutCancel(ctx)
+	err = atomicfile.Write(target, s.raw, atomicfile.Options{Durable: true, BeforeRename: tell, Disk: atomicfile.DiskOf(ctx)})
+	if err != nil {
+		if told && !inPlace(target, next) {
+			if undone := was.restore(rest, mem); undone != nil {
+				return nil, fmt.Errorf("save vault: %w, and this device could not forget that it tried: %w", final(err), undone)
+			}
+		}
+		return nil, fmt.Errorf("save vault: %w", err)
+	}
+	if next.Replacing != [32]byte{} {
+		// The save is on the disk and remembered. If this fails, the file that
+		// it replaced is taken for an interrupted save should it come back,
+		// and the newer one is not lost by that.
+		next.Replacing = [32]byte{}
+		_ = mem.Accept(rest, next.encode(), nil)
+	}
+	f := &File{path: target, payload: s.p, acc: next}
 	f.contents.Store(s.c)
 	if f.stat, err = os.Stat(target); err != nil {
 		return nil, err
 	}
-	if err := mem.Accept(ctx, f.acc.encode(), s.raw); err != nil {
-		return f, fmt.Errorf("%w: %w", ErrNotRemembered, err)
-	}
 	return f, nil
+}
+
+// final keeps Edit from starting over on an error.
+func final(err error) error {
+	if errors.Is(err, errMeanwhile) {
+		return errors.New(errMeanwhile.Error())
+	}
+	return err
+}
+
+// inPlace reports whether the file is the one that was being saved: a rename
+// can be done and reported as failed.
+func inPlace(target string, next *accepted) bool {
+	_, raw, _, err := readFile(target)
+	return err == nil && sha256.Sum256(raw) == next.File
+}
+
+// remembered is what Memory held before a save.
+type remembered struct {
+	acc  *accepted
+	file []byte
+}
+
+// restore has Memory hold it again. Where there was nothing there is nothing
+// to restore: a note on a vault that is not there is replaced by the next
+// Create.
+func (r remembered) restore(ctx context.Context, mem Memory) error {
+	if r.acc == nil {
+		return nil
+	}
+	if r.file == nil {
+		r.file = []byte{}
+	}
+	// The note first, alone: a note on a save whose file is kept no more would
+	// promise what is not there.
+	if err := mem.Accept(ctx, r.acc.encode(), nil); err != nil {
+		return err
+	}
+	return mem.Accept(ctx, r.acc.encode(), r.file)
 }
 
 // put sets the fields of a record that this kb knows.

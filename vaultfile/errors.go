@@ -66,8 +66,6 @@ var (
 	ErrBadIdentity = errors.New("not a kb identity")
 	// ErrPassphrase: the passphrase does not open the identity.
 	ErrPassphrase = errors.New("wrong passphrase")
-	// ErrNotRemembered: the vault was saved, but Memory failed to keep that.
-	ErrNotRemembered = errors.New("vault was saved, but this device could not note it")
 )
 
 // invalidError is an ErrInvalid that says all in words of its own.

@@ -24,13 +24,14 @@ import (
 // File is a vault as it was when it was opened. It does not change; after an
 // Edit, use the File that Edit returns.
 type File struct {
-	path     string // of the file itself, links followed
-	stat     fs.FileInfo
-	payload  *payload
-	contents atomic.Pointer[Contents] // what checking decoded, until someone takes it
-	acc      *accepted
-	unsaved  bool    // it is a merge that the disk does not hold
-	report   *Report // of that merge
+	path        string // of the file itself, links followed
+	stat        fs.FileInfo
+	payload     *payload
+	contents    atomic.Pointer[Contents] // what checking decoded, until someone takes it
+	acc         *accepted
+	unsaved     bool    // it is a merge, or a save that was cut off, that the disk does not hold
+	interrupted bool    // it is such a save
+	report      *Report // of that merge
 }
 
 // ID is the vault's own id: 32 hexadecimal digits, the same for its lifetime.
@@ -46,8 +47,9 @@ func (f *File) Clock() Clock { return f.payload.clock.Clone() }
 func (f *File) Signer() string { return f.payload.signer }
 
 // Unsaved reports whether this is a merge of the file with what this device
-// last accepted, which the file does not hold yet. An Edit writes it, even one
-// that changes nothing.
+// last accepted, which the file does not hold yet, or a save of this device's
+// that was cut off before it was in the file. An Edit writes it, even one that
+// changes nothing.
 func (f *File) Unsaved() bool { return f.unsaved }
 
 // Report says what a merge did; nil without one.
@@ -187,7 +189,14 @@ func Create(ctx context.Context, path string, id *Identity, mem Memory, opt Opti
 		}
 		return nil
 	}
-	return tx.save(ctx, target, acc, mem, gone)
+	was := remembered{}
+	if was.acc, err = load(ctx, mem); err != nil {
+		return nil, err
+	}
+	if was.file, err = mem.Kept(ctx); err != nil {
+		return nil, err
+	}
+	return tx.save(ctx, target, acc, [32]byte{}, mem, was, gone)
 }
 
 // Open reads the vault at path. It accepts one that is as new as the last
@@ -206,10 +215,11 @@ func open(ctx context.Context, path string, id *Identity, mem Memory, now time.T
 	if err != nil {
 		return nil, err
 	}
-	if f.acc == acc || f.unsaved {
+	if !f.interrupted && (f.acc == acc || f.unsaved) {
 		return f, nil
 	}
-	// It is news. Take the lock, so that of two that open at once the one
+	// It is being saved just now, or was, and whoever has the lock knows. Or
+	// it is news. Take the lock, so that of two that open at once the one
 	// with the older vault does not have the last word.
 	unlock, err := mem.Lock(ctx)
 	if err != nil {
@@ -220,7 +230,7 @@ func open(ctx context.Context, path string, id *Identity, mem Memory, now time.T
 	if err != nil {
 		return nil, err
 	}
-	if again != nil && (acc == nil || again.File != acc.File) {
+	if again != nil && (acc == nil || again.File != acc.File || f.interrupted) {
 		if f, raw, err = read(ctx, path, id, again, mem, now); err != nil {
 			return nil, err
 		}
@@ -278,7 +288,7 @@ func FirstTrust(ctx context.Context, mem Memory, vaultID, signer string, key ed2
 		return err
 	}
 	a := &accepted{VaultID: vaultID, Clock: Clock{}, Trusted: map[string][]byte{signer: key}, Removed: map[string]bool{}}
-	return mem.Accept(ctx, a.encode(), nil)
+	return mem.Accept(ctx, a.encode(), []byte{})
 }
 
 // readFile reads at most the limit, and says which file it was.
@@ -344,12 +354,14 @@ func check(ctx context.Context, raw []byte, id *Identity, acc *accepted, mem Mem
 	if err != nil {
 		return nil, err
 	}
-	switch {
+	switch sum := sha256.Sum256(raw); {
 	case acc == nil:
 		return nil, ErrNoTrust
 	case acc.VaultID != o.p.vaultID:
 		return nil, ErrForeignVault
-	case acc.File == sha256.Sum256(raw):
+	case acc.Replacing == sum:
+		return interrupted(ctx, id, acc, mem)
+	case acc.File == sum:
 		// These very bytes were verified when they were accepted.
 		f := &File{payload: o.p, acc: acc}
 		f.contents.Store(o.c)
@@ -378,6 +390,34 @@ func check(ctx context.Context, raw []byte, id *Identity, acc *accepted, mem Mem
 		}
 	}
 	return o.file(id, acc, t, raw), nil
+}
+
+// interrupted is the save that was to replace the file in the vault's place,
+// from what this device keeps of it. Where a later save that began with it was
+// cut off as well, what is kept is that one, and newer than the note.
+func interrupted(ctx context.Context, id *Identity, acc *accepted, mem Memory) (*File, error) {
+	raw, err := mem.Kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o, err := openRaw(raw, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault that this device kept: %w", err)
+	}
+	f := &File{payload: o.p, acc: acc}
+	f.contents.Store(o.c)
+	if sha256.Sum256(raw) != acc.File {
+		t, err := o.verify(trust{acc.Trusted, acc.Removed})
+		if err != nil {
+			return nil, fmt.Errorf("read the vault that this device kept: %w", err)
+		}
+		if o.p.vaultID != acc.VaultID || o.digest != acc.Payload && o.p.clock.Compare(acc.Clock) != After {
+			return nil, ErrRollback // not what the note is about
+		}
+		f = o.file(id, acc, t, raw)
+	}
+	f.unsaved, f.interrupted, f.report = true, true, &Report{}
+	return f, nil
 }
 
 // file is the vault as it was opened, with what is to be remembered of it.

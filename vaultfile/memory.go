@@ -21,9 +21,10 @@ type Memory interface {
 	// A note that cannot be trusted is an error, not nothing.
 	Accepted(ctx context.Context) (note []byte, err error)
 	// Accept keeps a note, and the whole vault file that it is about, on the
-	// disk. It is called with the lock held.
+	// disk, the file first. A nil file leaves the one that is kept; one that
+	// is empty removes it. It is called with the lock held.
 	Accept(ctx context.Context, note, file []byte) error
-	// Kept returns the file that Accept was last given; nil when there is
+	// Kept returns the file that is kept; nil when there is
 	// none. After a crash it may be newer than the note.
 	Kept(ctx context.Context) (file []byte, err error)
 }
@@ -38,6 +39,11 @@ type accepted struct {
 	Trusted map[string][]byte // device id -> Ed25519 public key
 	Removed map[string]bool   // device ids that were removed; never trusted again
 	Former  map[string][]byte // device id -> key of removed devices that were trusted: for history
+	// Replacing is the SHA-256 of the file that a save is about to replace,
+	// and zero once it has. If a kill came in between, that file is still in
+	// the vault's place: no rollback, but a save to be finished with the file
+	// that Memory keeps.
+	Replacing [32]byte
 }
 
 // known reports whether a was made from a vault. What a CI file knows is a
@@ -59,23 +65,28 @@ func (a *accepted) follow(keys map[string][]byte) (former map[string][]byte) {
 
 // note is accepted in JSON.
 type note struct {
-	Format  int               `json:"format"`
-	VaultID string            `json:"vault_id"`
-	Clock   Clock             `json:"clock"`
-	Counter uint64            `json:"counter"`
-	File    string            `json:"file"`
-	Payload string            `json:"payload"`
-	Trusted map[string][]byte `json:"trusted"`
-	Removed map[string]bool   `json:"removed"`
-	Former  map[string][]byte `json:"former,omitempty"`
+	Format    int               `json:"format"`
+	VaultID   string            `json:"vault_id"`
+	Clock     Clock             `json:"clock"`
+	Counter   uint64            `json:"counter"`
+	File      string            `json:"file"`
+	Payload   string            `json:"payload"`
+	Trusted   map[string][]byte `json:"trusted"`
+	Removed   map[string]bool   `json:"removed"`
+	Former    map[string][]byte `json:"former,omitempty"`
+	Replacing string            `json:"replacing,omitempty"`
 }
 
 func (a *accepted) encode() []byte {
-	b, err := json.Marshal(note{
+	n := note{
 		Format: 1, VaultID: a.VaultID, Clock: a.Clock, Counter: a.Counter,
 		File: hex.EncodeToString(a.File[:]), Payload: hex.EncodeToString(a.Payload[:]),
 		Trusted: a.Trusted, Removed: a.Removed, Former: a.Former,
-	})
+	}
+	if a.Replacing != [32]byte{} {
+		n.Replacing = hex.EncodeToString(a.Replacing[:])
+	}
+	b, err := json.Marshal(n)
 	if err != nil {
 		panic(err) // maps of strings, bytes and numbers always encode
 	}
@@ -96,6 +107,11 @@ func load(ctx context.Context, mem Memory) (*accepted, error) {
 		return nil, fmt.Errorf("read what this device remembers of the vault: %w", ErrMalformed)
 	}
 	a := &accepted{VaultID: n.VaultID, Clock: n.Clock, Counter: n.Counter, Trusted: n.Trusted, Removed: n.Removed, Former: n.Former}
+	if n.Replacing != "" {
+		if h, err := hex.DecodeString(n.Replacing); err != nil || copy(a.Replacing[:], h) != len(a.Replacing) {
+			return nil, fmt.Errorf("read what this device remembers of the vault: %w", ErrMalformed)
+		}
+	}
 	for hexed, to := range map[string][]byte{n.File: a.File[:], n.Payload: a.Payload[:]} {
 		if h, err := hex.DecodeString(hexed); err != nil || copy(to, h) != len(to) {
 			return nil, fmt.Errorf("read what this device remembers of the vault: %w", ErrMalformed)
@@ -133,7 +149,10 @@ func (v *volatile) Accepted(context.Context) ([]byte, error) {
 func (v *volatile) Accept(_ context.Context, note, file []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.note, v.file = note, file
+	v.note = note
+	if file != nil {
+		v.file = file
+	}
 	return nil
 }
 

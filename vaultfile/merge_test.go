@@ -286,7 +286,8 @@ func TestConcurrentChanges(t *testing.T) {
 		check func(t *testing.T, c *Contents)
 	}{
 		"two fields of one record: both": {
-			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitEmail = "e1" })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitEmail = "e1" })},
 			func(t *testing.T, c *Contents) {
 				if p := c.Profiles[0]; p.GitName != "n1" || p.GitEmail != "e1" || len(p.Also) != 3 {
 					t.Errorf("%+v", p)
@@ -294,7 +295,8 @@ func TestConcurrentChanges(t *testing.T) {
 			},
 		},
 		"one field: the last writer": {
-			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n2" })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n1" })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n2" })},
 			func(t *testing.T, c *Contents) {
 				if p := c.Profiles[0]; p.GitName != "n2" {
 					t.Errorf("%+v", p)
@@ -302,7 +304,8 @@ func TestConcurrentChanges(t *testing.T) {
 			},
 		},
 		"a deletion beats an edit that is newer": {
-			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }}, []func(*Tx) error{login("t1")},
+			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }},
+			[]func(*Tx) error{login("t1")},
 			func(t *testing.T, c *Contents) {
 				if len(c.Logins) != 0 {
 					t.Error("the login is back")
@@ -310,7 +313,8 @@ func TestConcurrentChanges(t *testing.T) {
 			},
 		},
 		"a login made anew after its deletion stays": {
-			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }, login("t2")}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "x" })},
+			[]func(*Tx) error{func(tx *Tx) error { return tx.DeleteLogin(LoginID("work", "github", "")) }, login("t2")},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "x" })},
 			func(t *testing.T, c *Contents) {
 				if len(c.Logins) != 1 || c.Logins[0].Secrets["token"].Reveal() != "t2" {
 					t.Errorf("%v", c.Logins)
@@ -318,7 +322,8 @@ func TestConcurrentChanges(t *testing.T) {
 			},
 		},
 		"also changed on both sides: what both kept": {
-			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"a", "b", "x"} })}, []func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"b", "c", "y"} })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"a", "b", "x"} })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"b", "c", "y"} })},
 			func(t *testing.T, c *Contents) {
 				if p := c.Profiles[0]; !slices.Equal(p.Also, []string{"b"}) || len(c.Conflicts) != 1 || len(c.Conflicts[0].Versions) != 2 {
 					t.Errorf("%v %v", p.Also, c.Conflicts)
@@ -326,7 +331,8 @@ func TestConcurrentChanges(t *testing.T) {
 			},
 		},
 		"also changed on one side: no conflict": {
-			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"x"} })}, []func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n3" })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.Also = []string{"x"} })},
+			[]func(*Tx) error{work(func(p *profile.Profile) { p.GitName = "n3" })},
 			func(t *testing.T, c *Contents) {
 				if p := c.Profiles[0]; !slices.Equal(p.Also, []string{"x"}) || c.Conflicts != nil {
 					t.Errorf("%v %v", p.Also, c.Conflicts)

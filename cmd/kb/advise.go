@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
+	"kb/internal/atomicfile"
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/state"
@@ -169,6 +171,10 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPassphrase, "run kb unlock again"},
 		{vaultfile.ErrBadIdentity, "restore the identity file from your backup"},
 		{state.ErrNotFound, "run kb pin ls"},
+		{atomicfile.ErrUnconfirmed, "check the disk, then see with kb vault show what the vault holds"},
+		{syscall.ENOSPC, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EDQUOT, "make room on that disk and run it again: nothing was changed"},
+		{syscall.EROFS, "run it again when that folder can be written: nothing was changed"},
 		{fs.ErrPermission, "check who owns the file, and its mode"},
 	} {
 		if errors.Is(err, known.err) {

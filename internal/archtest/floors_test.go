@@ -60,10 +60,11 @@ var floors = map[string]room{
 	"internal/plain":      {floor: 0},
 	"internal/atomicfile": {floor: 0},
 
-	"internal/testkit":  {floor: 4, test: true},
-	"internal/golden":   {floor: 4, test: true},
-	"internal/e2e":      {floor: 4, test: true},
-	"internal/archtest": {floor: 4, test: true},
+	"internal/testkit":   {floor: 4, test: true},
+	"internal/golden":    {floor: 4, test: true},
+	"internal/faultdisk": {floor: 4, test: true},
+	"internal/e2e":       {floor: 4, test: true},
+	"internal/archtest":  {floor: 4, test: true},
 }
 
 // within reports whether path is the room called name or a package inside it.

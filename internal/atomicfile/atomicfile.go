@@ -6,8 +6,14 @@
 // The new content is written to a temporary file in the same directory
 // (O_EXCL, 0600), given to the disk, renamed over the target, and the
 // directory is given to the disk in turn. A temporary file that a killed
-// process left behind is removed by the next [Write] of the same target that
-// finds it older than [staleAfter].
+// process left behind is removed by the next durable [Write] of the same
+// target: its writer held a lock on it, which died with it. Where the file
+// system knows no locks, it has to be older than [staleAfter].
+//
+// # When it fails
+//
+// After any error but [ErrUnconfirmed] the old content is there, and no
+// temporary file. Each step goes through a [Disk], so that tests can fail it.
 //
 // # What it leaves out
 //
@@ -27,7 +33,12 @@ import (
 	"time"
 )
 
-// staleAfter: a temporary file older than this belongs to a process that died.
+// ErrUnconfirmed: the new content is in place, but the disk did not confirm
+// that it keeps it. It may be the old one again when the power comes back.
+var ErrUnconfirmed = errors.New("written, but the disk did not confirm it")
+
+// staleAfter: where locks do not tell, a temporary file older than this belongs
+// to a process that died.
 // An hour is far longer than any write, also over a slow network file system.
 const staleAfter = time.Hour
 
@@ -42,6 +53,8 @@ type Options struct {
 	// BeforeRename, if not nil, is asked when the new content is ready; an
 	// error from it abandons the write, and the target stays as it was.
 	BeforeRename func() error
+	// Disk, if not nil, stands for the file system, in tests.
+	Disk Disk
 }
 
 // Write replaces path, which must not be a symbolic link that matters: the
@@ -51,18 +64,27 @@ func Write(path string, data []byte, opt Options) (err error) {
 	if dir == "" {
 		dir = "."
 	}
-	if opt.Durable {
-		sweep(dir, base)
+	disk := opt.Disk
+	if disk == nil {
+		disk = system{}
 	}
-	f, err := create(dir, base)
+	if opt.Durable {
+		sweep(disk, dir, base)
+	}
+	tmp, f, err := create(disk, dir, base)
 	if err != nil {
 		return err
 	}
-	tmp := f.Name()
+	renamed := false
 	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(tmp)
+		// Open until it has its name: what is closed is not locked, and may be
+		// swept.
+		closed := f.Close()
+		switch {
+		case !renamed:
+			_ = disk.Remove(tmp)
+		case err == nil && closed != nil:
+			err = fmt.Errorf("%w: %w", ErrUnconfirmed, closed)
 		}
 	}()
 	if _, err = f.Write(data); err != nil {
@@ -73,32 +95,26 @@ func Write(path string, data []byte, opt Options) (err error) {
 			return err
 		}
 	}
-	if err = f.Close(); err != nil {
-		return err
-	}
 	if opt.BeforeRename != nil {
 		if err = opt.BeforeRename(); err != nil {
 			return err
 		}
 	}
-	if err = os.Rename(tmp, path); err != nil {
+	if err = disk.Rename(tmp, path); err != nil {
 		return err
 	}
+	renamed = true
 	if opt.Durable {
-		return SyncDir(dir)
+		if err = disk.SyncDir(dir); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+		}
 	}
 	return nil
 }
 
 // SyncDir gives a directory's entries to the disk, so that a rename or a
 // removal in it survives a power cut.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func SyncDir(dir string) error { return system{}.SyncDir(dir) }
 
 // Target follows symbolic links to the file that a write should replace. The
 // last link may point to a file that does not exist yet.
@@ -143,28 +159,34 @@ func Target(path string) (string, error) {
 
 func prefix(base string) string { return "." + base + ".kb-tmp-" }
 
-func create(dir, base string) (*os.File, error) {
-	var r [8]byte
-	if _, err := rand.Read(r[:]); err != nil {
-		return nil, err
+// maxCreates bounds how often a temporary file is made anew because another
+// writer swept it away before it was locked: a matter of microseconds.
+const maxCreates = 100
+
+func create(disk Disk, dir, base string) (name string, f File, err error) {
+	for range maxCreates {
+		var r [8]byte
+		if _, err := rand.Read(r[:]); err != nil {
+			return "", nil, err
+		}
+		name = filepath.Join(dir, prefix(base)+hex.EncodeToString(r[:]))
+		if f, err = disk.Create(name); !errors.Is(err, errSwept) {
+			return name, f, err
+		}
 	}
-	name := filepath.Join(dir, prefix(base)+hex.EncodeToString(r[:]))
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return "", nil, err
 }
 
 // sweep removes what killed writers of the same file left. Its errors are not
 // reported: a left-over is untidy, a refused write would be harm.
-func sweep(dir, base string) {
+func sweep(disk Disk, dir, base string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix(base)) {
-			continue
-		}
-		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > staleAfter {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
+		if path := filepath.Join(dir, e.Name()); strings.HasPrefix(e.Name(), prefix(base)) && dead(path) {
+			_ = disk.Remove(path)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"kb/internal/atomicfile"
 )
@@ -68,30 +67,39 @@ func TestRefusedRenameKeepsTheOldFile(t *testing.T) {
 	}
 }
 
+// What a killed writer left is gone with the next save of that file, so that
+// kills do not pile it up; what a live one writes stays.
 func TestWriteSweepsWhatADeadWriterLeft(t *testing.T) {
 	dir := t.TempDir()
-	old, young, other := filepath.Join(dir, ".f.kb-tmp-00"), filepath.Join(dir, ".f.kb-tmp-01"), filepath.Join(dir, ".g.kb-tmp-00")
-	long := time.Now().Add(-2 * time.Hour)
-	for _, p := range []string{old, young, other} {
+	left, other := filepath.Join(dir, ".f.kb-tmp-00"), filepath.Join(dir, ".g.kb-tmp-00")
+	for _, p := range []string{left, other} {
 		if err := os.WriteFile(p, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, p := range []string{old, other} {
-		if err := os.Chtimes(p, long, long); err != nil {
+	path := filepath.Join(dir, "f")
+	write := func(content string, before func() error) {
+		t.Helper()
+		if err := atomicfile.Write(path, []byte(content), atomicfile.Options{Durable: true, BeforeRename: before}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := atomicfile.Write(filepath.Join(dir, "f"), nil, atomicfile.Options{Durable: true}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
-		t.Error("the old left-over is still there")
-	}
-	for _, p := range []string{young, other} {
-		if _, err := os.Stat(p); err != nil {
-			t.Errorf("%s was removed", filepath.Base(p))
+	// The outer writer is alive while the inner one sweeps.
+	write("outer", func() error {
+		if got := entries(t, dir); len(got) != 2 {
+			t.Errorf("beside the live temporary file: %q", got)
 		}
+		write("inner", nil)
+		return nil
+	})
+	if b, err := os.ReadFile(path); err != nil || string(b) != "outer" {
+		t.Errorf("the outer write ended with %q, %v", b, err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the left-over is still there")
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("what is another file's was removed: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -242,17 +243,31 @@ func Init(ctx context.Context, o InitOptions) (InitResult, error) {
 		return result, err
 	}
 	result.Vault, result.Name, result.Further = path, name, b.registered && b.primary.name != name
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), nil); err != nil {
 		return result, fmt.Errorf("place vault: %w", err)
 	}
 	memory, err := b.store.VaultMemory(name)
 	if err != nil {
 		return result, err
 	}
-	if _, err := vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name}); err != nil {
+	_, err = vaultfile.Create(ctx, path, identity, memory, vaultfile.Options{Name: o.Name})
+	if errors.Is(err, vaultfile.ErrExists) && b.unlisted(path) {
+		// An Init that was cut off before the vault was listed. If it is not
+		// that, this device does not know the vault and cannot open it.
+		if _, openErr := vaultfile.Open(ctx, path, identity, memory); openErr == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return result, err
 	}
 	return result, b.store.PutVault(ctx, state.Vault{Name: name, Path: path})
+}
+
+// unlisted reports whether this device does not know a vault at path.
+func (b *Broker) unlisted(path string) bool {
+	vaults, err := b.store.Vaults()
+	return err == nil && !slices.ContainsFunc(vaults, func(v state.Vault) bool { return v.Path == path })
 }
 
 // place says where a new vault goes. One that the device has is not replaced
@@ -310,7 +325,7 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(b.paths.State, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(b.paths.State, nil); err != nil {
 		return nil, fmt.Errorf("keep identity: %w", err)
 	}
 	return identity, atomicfile.Write(path, data, atomicfile.Options{Durable: true})

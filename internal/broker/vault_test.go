@@ -455,3 +455,38 @@ func TestInitAddsAVault(t *testing.T) {
 		t.Errorf("vaults: %+v", list)
 	}
 }
+
+// TestInitThatWasCutOffIsFinished: a vault that was made, but not listed any
+// more, is taken up by the same init. A vault that this device did not make is
+// not.
+func TestInitThatWasCutOffIsFinished(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "team.age")
+	memory, err := f.broker.store.VaultMemory("team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vaultfile.Create(ctx, path, f.broker.identity, memory, vaultfile.Options{Name: "team"}); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "other.age")
+	stranger, err := vaultfile.NewIdentity("stranger", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vaultfile.Create(ctx, other, stranger, vaultfile.NewMemory(), vaultfile.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]string{"team": other, "other": other, "third": path} {
+		if _, err := Init(ctx, InitOptions{Options: f.options, Name: name, VaultPath: at}); !errors.Is(err, vaultfile.ErrExists) {
+			t.Errorf("%s at %s: %v", name, filepath.Base(at), err)
+		}
+	}
+	if _, err := Init(ctx, InitOptions{Options: f.options, Name: "team", VaultPath: path}); err != nil {
+		t.Fatal(err)
+	}
+	if list := f.open().Vaults(); len(list) != 2 || list[1].Path != path {
+		t.Errorf("vaults: %+v", list)
+	}
+}

@@ -3,6 +3,8 @@ package state
 import (
 	"context"
 	"fmt"
+
+	"kb/internal/atomicfile"
 )
 
 // VaultMemory is what this device remembers of one vault: the note of the last
@@ -37,16 +39,20 @@ func (m *VaultMemory) Accepted(context.Context) ([]byte, error) {
 	return note, nil
 }
 
-// Accept keeps a note and its vault file. The file goes first: a note without
-// its file would promise what is not there.
+// Accept keeps a note and its vault file; a nil file leaves the one that is
+// kept. The file goes first: a note without its file would promise what is not
+// there.
 func (m *VaultMemory) Accept(ctx context.Context, note, file []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := m.store.Put("accepted/file/"+m.name, file, true); err != nil {
-		return fmt.Errorf("keep accepted vault: %w", err)
+	durable := atomicfile.Options{Durable: true, Disk: atomicfile.DiskOf(ctx)}
+	if file != nil {
+		if err := m.store.put("accepted/file/"+m.name, file, durable); err != nil {
+			return fmt.Errorf("keep accepted vault: %w", err)
+		}
 	}
-	return m.store.Put("accepted/note/"+m.name, note, true)
+	return m.store.put("accepted/note/"+m.name, note, durable)
 }
 
 // Kept returns the last accepted vault file, nil if there is none. A process

@@ -24,7 +24,7 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err
 		return nil, fmt.Errorf("lock %q: %w", name, ErrBadName)
 	}
 	dir := filepath.Join(s.dir, "locks")
-	if err := secureDir(dir); err != nil {
+	if err := secureDir(dir, nil); err != nil {
 		return nil, err
 	}
 	// Callers in this process queue for one file lock, and are ordered for

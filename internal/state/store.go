@@ -72,7 +72,7 @@ type Store struct {
 // Open opens the store in dir, making both if need be. It refuses a directory
 // that others can write, and one that was made with another key.
 func Open(dir string, key [32]byte) (*Store, error) {
-	if err := secureDir(dir); err != nil {
+	if err := secureDir(dir, nil); err != nil {
 		return nil, err
 	}
 	derive := func(label string) []byte {
@@ -114,8 +114,8 @@ func (s *Store) checkKey(mark []byte) error {
 
 // secureDir makes dir, or checks that it is a directory of the user's own
 // that nobody else can write; what others can read is closed to them.
-func secureDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func secureDir(dir string, disk atomicfile.Disk) error {
+	if err := atomicfile.MkdirAll(dir, disk); err != nil {
 		return err
 	}
 	fi, err := os.Stat(dir)
@@ -242,6 +242,10 @@ func associatedName(dir, base string) string { return filepath.Base(dir) + "/" +
 // Put keeps a blob under a name. A durable one is on the disk when Put
 // returns; another one may be lost with the power, but not with the process.
 func (s *Store) Put(name string, data []byte, durable bool) error {
+	return s.put(name, data, atomicfile.Options{Durable: durable})
+}
+
+func (s *Store) put(name string, data []byte, opt atomicfile.Options) error {
 	dir, base, err := s.file(name)
 	if err != nil {
 		return err
@@ -253,16 +257,10 @@ func (s *Store) Put(name string, data []byte, durable bool) error {
 	if err != nil {
 		return err
 	}
-	opt := atomicfile.Options{Durable: durable}
 	err = atomicfile.Write(filepath.Join(dir, base), b, opt)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = secureDir(dir); err != nil {
+		if err = secureDir(dir, opt.Disk); err != nil {
 			return err
-		}
-		if durable {
-			if err = atomicfile.SyncDir(s.dir); err != nil {
-				return err
-			}
 		}
 		err = atomicfile.Write(filepath.Join(dir, base), b, opt)
 	}
