@@ -24,6 +24,9 @@ func advise(err error) error {
 	if err == nil || errors.As(err, &already) {
 		return err
 	}
+	if advised, ok := adviseGit(err); ok {
+		return advised
+	}
 	var (
 		ambiguous *profile.AmbiguousError
 		unknown   *profile.UnknownProfileError
@@ -46,6 +49,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
 	failure := func(fix string) error { return hint.Exit(hint.Failure, err, fix) }
@@ -53,11 +57,13 @@ func advise(err error) error {
 	case errors.As(err, &unavailable):
 		return human(mendVault(unavailable))
 	case errors.As(err, &missing):
-		return failure("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
+		return human("bring the file back, or have this device forget it: kb vault forget " + missing.Vault)
 	case errors.As(err, &ambiguousName):
 		return human("name one in full: " + strings.Join(ambiguousName.Full, " or "))
 	case errors.As(err, &noVault):
 		return failure("run kb vault ls, or kb init --vault PATH --name " + noVault.Name)
+	case errors.As(err, &meanwhile):
+		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
 	case errors.Is(err, broker.ErrAmbiguousRule):
@@ -155,9 +161,9 @@ func adviseVault(err error) error {
 		{vaultfile.ErrPaperReads, "read the vault with age -d -i FILE vault.age, and make a new one with kb init"},
 		{vaultfile.ErrBrokenChain, "run kb vault recover in a terminal, where you can say that it is yours"},
 		{vaultfile.ErrUnsupportedRecipient, "run kb device add-recipient --help: it lists what a vault can be encrypted to"},
-		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age); this device keeps refusing the older one"},
+		{vaultfile.ErrRollback, "bring the newer file back (git log -- vault.age), or take this one knowingly: kb vault accept"},
 		{vaultfile.ErrForked, "bring the file of this device's last save back (git log -- vault.age), or take this one knowingly: kb vault accept"},
-		{vaultfile.ErrForeignVault, "put the right vault back, or make a new one with kb init --vault PATH --name NAME"},
+		{vaultfile.ErrForeignVault, "put the right vault back, take this one knowingly: kb vault accept, or make a new one with kb init --vault PATH --name NAME"},
 		{vaultfile.ErrRemovedSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrUnknownSigner, "put a version back that a device of yours saved (git log -- vault.age)"},
 		{vaultfile.ErrBadSignature, "put a version back that a device of yours saved (git log -- vault.age)"},

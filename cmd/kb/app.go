@@ -90,9 +90,32 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 	o.Getenv = a.getenv
 	b, err := broker.Open(ctx, o)
 	if err != nil {
-		return a.joinOnTheWay(ctx, o, err)
+		if b, err = a.joinOnTheWay(ctx, o, err); err != nil {
+			return nil, err
+		}
+	}
+	a.sayNotes(b)
+	return b, nil
+}
+
+// device opens what this device is and remembers, and no vault.
+func (a *app) device(ctx context.Context) (*broker.Broker, error) {
+	paths, err := broker.FindPaths(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	b, err := broker.OpenDevice(ctx, broker.Options{Paths: paths, Getenv: a.getenv, Vault: a.vault})
+	if err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// sayNotes tells what happened to the vaults by itself.
+func (a *app) sayNotes(b *broker.Broker) {
+	for _, line := range b.Notes() {
+		fmt.Fprintf(a.err, "kb: %s\n", plain.Clean(line))
+	}
 }
 
 func (a *app) sayMissing(b *broker.Broker, err error) (*broker.Broker, error) {

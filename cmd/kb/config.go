@@ -76,6 +76,8 @@ func newConfigSet(a *app) *cobra.Command {
 		Long: `Change a setting of this device. It carries trust, so it is confirmed on the
 terminal and kept in the device's encrypted state.
 
+  git_dir       git directory of the repository that holds the vault, absolute, where
+                kb does not find it: a bare dotfiles repository in a place of your own
   isolation     tier of kb exec when no flag names one: auto, off, hardened
   upstream_ca   file of certificates (PEM) to trust for upstreams besides the system's;
                 its content is kept, not its path

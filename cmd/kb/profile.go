@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,7 +88,10 @@ func newProfileAdd(a *app) *cobra.Command {
 			name := p.Name
 			if _, err := b.Find(name); err != nil {
 				name = b.VaultName() + "/" + name
-				fmt.Fprintf(a.err, "note: it is not the only profile %s: say %s\n", p.Name, name)
+				var ambiguous *broker.AmbiguousProfileError
+				if errors.As(err, &ambiguous) {
+					fmt.Fprintf(a.err, "note: it is not the only profile %s: say %s\n", p.Name, name)
+				}
 			}
 			fmt.Fprintf(a.err, "profile %s added; give it a rule (kb rule add %s --remote …) and logins (kb login PROVIDER -p %s)\n", name, name, name)
 			return nil

@@ -19,16 +19,18 @@ func newProvider(a *app) *cobra.Command {
 		newProviderList(a), newProviderShow(a), newProviderLint(a), newProviderAdd(a), newProviderRemove(a)))
 }
 
-// catalog is the vault's, or the one that ships where there is no vault yet.
-func (a *app) catalog(cmd *cobra.Command) (*providers.Catalog, error) {
+// catalog is the vault's, or the one that ships where there is no vault yet,
+// and what other vaults define.
+func (a *app) catalog(cmd *cobra.Command) (*providers.Catalog, []broker.OwnProvider, error) {
 	b, err := a.broker(cmd.Context())
 	switch {
 	case errors.Is(err, broker.ErrNoIdentity), errors.Is(err, broker.ErrNoVault), errors.Is(err, broker.ErrLocked):
-		return providers.NewCatalog()
+		catalog, err := providers.NewCatalog()
+		return catalog, nil, err
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
-	return b.Catalog(), nil
+	return b.Catalog(), b.OwnElsewhere(), nil
 }
 
 func newProviderList(a *app) *cobra.Command {
@@ -36,9 +38,12 @@ func newProviderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "list providers", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			catalog, err := a.catalog(cmd)
+			catalog, elsewhere, err := a.catalog(cmd)
 			if err != nil {
 				return err
+			}
+			if a.vault != "" {
+				elsewhere = nil // one vault was asked for
 			}
 			all, err := catalog.All()
 			if err != nil {
@@ -50,11 +55,15 @@ func newProviderList(a *app) *cobra.Command {
 					Title      string   `json:"title"`
 					Hosts      []string `json:"hosts"`
 					Own        bool     `json:"own"`
+					Vault      string   `json:"vault,omitempty"` // of another vault than the default one
 					Unverified bool     `json:"unverified"`
 				}
 				list := []providerJSON{}
 				for _, p := range all {
-					list = append(list, providerJSON{p.Name, p.Title, p.Hosts, catalog.Own(p.Name), p.Unverified})
+					list = append(list, providerJSON{p.Name, p.Title, p.Hosts, catalog.Own(p.Name), "", p.Unverified})
+				}
+				for _, p := range elsewhere {
+					list = append(list, providerJSON{p.Name, p.Title, p.Hosts, true, p.Vault, p.Unverified})
 				}
 				return a.json(list)
 			}
@@ -65,6 +74,9 @@ func newProviderList(a *app) *cobra.Command {
 					title += " (unverified)"
 				}
 				t.row(p.Name, title, strings.Join(p.Hosts, " "))
+			}
+			for _, p := range elsewhere {
+				t.row(p.Name, p.Title+" (vault "+p.Vault+")", strings.Join(p.Hosts, " "))
 			}
 			return t.flush()
 		},
@@ -77,7 +89,7 @@ func newProviderShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "show how a credential goes on a provider's requests", Args: exactArgs(1, "a provider's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			catalog, err := a.catalog(cmd)
+			catalog, _, err := a.catalog(cmd)
 			if err != nil {
 				return err
 			}

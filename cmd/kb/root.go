@@ -45,7 +45,7 @@ func newRoot(a *app) *cobra.Command {
 		newInit(a), newUnlock(a), newLock(a),
 		newProfile(a), newRule(a), newPin(a),
 		newLogin(a), newLogout(a), newProvider(a),
-		newVault(a), newDevice(a), newAudit(a), newConfig(a),
+		newVault(a), newSync(a), newDevice(a), newAudit(a), newConfig(a),
 		newDemo(a), newVersion(a),
 	)
 	return root

@@ -45,9 +45,10 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 		Vaults    []vaultJSON `json:"vaults"`
 		Device    string      `json:"device"`
 		Logins    []loginJSON `json:"logins"`
+		Git       []gitJSON   `json:"git"` // of the vaults that are in a repository
 		Attention []string    `json:"attention"`
 	}
-	out := statusJSON{Vault: b.VaultPath(), Device: b.DeviceName(), Logins: []loginJSON{}, Attention: []string{}}
+	out := statusJSON{Vault: b.VaultPath(), Device: b.DeviceName(), Logins: []loginJSON{}, Git: []gitJSON{}, Attention: []string{}}
 	for _, v := range b.Vaults() {
 		out.Vaults = append(out.Vaults, describeVault(v))
 	}
@@ -65,6 +66,21 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 		out.Logins = append(out.Logins, l)
 	}
 	out.Attention = append(out.Attention, b.Attention()...)
+	repositories, repositoryErr := b.GitStates(ctx)
+	if repositoryErr != nil {
+		out.Attention = append(out.Attention, adviceLine(repositoryErr))
+	}
+	for _, r := range repositories {
+		j := gitJSON{
+			Vault: r.Vault, Repository: r.Repository, Upstream: r.Upstream, Tracked: r.Tracked, Modified: r.Modified,
+			Unmerged: r.Unmerged, Operation: r.Operation.Name, SetUp: r.SetUp,
+		}
+		if r.Known {
+			j.Ahead, j.Behind = &r.Ahead, &r.Behind
+		}
+		out.Git = append(out.Git, j)
+		out.Attention = append(out.Attention, attentionOfGit(r)...)
+	}
 	if o.json {
 		return a.json(out)
 	}

@@ -11,7 +11,8 @@ import (
 
 func newVault(a *app) *cobra.Command {
 	return a.vaultFlag(group("vault", "where the vaults are and what is in them",
-		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultForget(a), newVaultRecover(a)))
+		newVaultPath(a), newVaultList(a), newVaultShow(a), newVaultEdit(a), newVaultForget(a), newVaultRecover(a),
+		newVaultSetupGit(a), newVaultMerge(a), newVaultHistory(a), newVaultRestore(a), newVaultAccept(a)))
 }
 
 // findVaults lists this device's vaults, also those that cannot be opened.
@@ -21,24 +22,6 @@ func (a *app) findVaults(ctx context.Context) ([]broker.VaultInfo, error) {
 		return nil, err
 	}
 	return broker.FindVaults(ctx, broker.Options{Paths: paths, Getenv: a.getenv, Vault: a.vault})
-}
-
-func newVaultPath(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "path", Short: "print where the vault is", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.findVaults(cmd.Context())
-			if err != nil {
-				return err
-			}
-			for _, v := range list {
-				if v.Default || a.vault != "" {
-					fmt.Fprintln(a.out, v.Path)
-				}
-			}
-			return nil
-		},
-	}
 }
 
 // vaultJSON is a vault in --json output.
@@ -117,38 +100,5 @@ it on this device again, it must be approved anew.`,
 			fmt.Fprintf(a.err, "vault %s is forgotten on this device; its file stays: %s\n", args[0], path)
 			return nil
 		}),
-	}
-}
-
-func newVaultShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show", Short: "list what the vault holds: names and kinds, never a secret", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.broker(cmd.Context())
-			if err != nil {
-				return err
-			}
-			c := b.Contents()
-			t := newTable(a.out)
-			for _, p := range c.Profiles {
-				t.row("profile", p.Name, p.GitEmail)
-			}
-			for _, r := range c.Rules {
-				t.row("rule", r.ID, describeRule(r)+" gets "+r.Profile)
-			}
-			for _, l := range c.Logins {
-				t.row("login", l.Profile+" at "+loginName(l), l.Account)
-			}
-			for _, p := range c.Providers {
-				t.row("provider", p.Name, "")
-			}
-			for _, d := range c.Devices {
-				t.row("device", d.Name, d.Kind)
-			}
-			for _, s := range c.Settings {
-				t.row("setting", s.Name, s.Value)
-			}
-			return t.flush()
-		},
 	}
 }

@@ -37,6 +37,7 @@ var floors = map[string]room{
 	"internal/broker": {floor: 2, only: []string{
 		"vaultfile", "providers", "proxy", "profile",
 		"internal/oauth", "internal/state", "internal/audit", "internal/secretref", "internal/clientenv",
+		"internal/vaultrepo",
 		"internal/secret", "internal/hint", "internal/plain", "internal/atomicfile",
 	}},
 
@@ -51,6 +52,8 @@ var floors = map[string]room{
 	"internal/term":      {floor: 1},
 	"internal/secretref": {floor: 1},
 	"internal/clientenv": {floor: 1},
+	// The repository deals in paths and bytes, and knows no vault.
+	"internal/vaultrepo": {floor: 1, only: []string{"internal/atomicfile"}},
 
 	// The bottom: no clock, no globals, nothing of kb above them. A profile
 	// may hold a secret's type but no rule about it.

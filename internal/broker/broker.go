@@ -72,7 +72,8 @@ type Broker struct {
 	vaultPath  string           // of the selected one
 	memory     vaultfile.Memory // of the selected one
 
-	mu sync.RWMutex // what the vaults hold
+	mu    sync.RWMutex // what the vaults hold, and notes
+	notes []string     // for Notes
 }
 
 // ErrNoVault says that this device has no vault yet.
@@ -297,6 +298,31 @@ func (b *Broker) Definition(full, provider, base string) (*providers.Provider, e
 		return nil, err
 	}
 	return definition.ForBase(base)
+}
+
+// OwnProvider is a definition of the user's own, and the vault that it is in.
+type OwnProvider struct {
+	Vault string
+	*providers.Provider
+}
+
+// OwnElsewhere lists the definitions that other vaults than the selected one
+// hold, for their own profiles' logins.
+func (b *Broker) OwnElsewhere() []OwnProvider {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []OwnProvider
+	for _, v := range b.vaults {
+		if v == b.selected || v.catalog == nil {
+			continue
+		}
+		for _, p := range v.contents.Providers {
+			if definition, err := v.catalog.Get(p.Name); err == nil {
+				list = append(list, OwnProvider{v.name, definition})
+			}
+		}
+	}
+	return list
 }
 
 // VerifyAudit checks every audit file of this device.

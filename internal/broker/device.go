@@ -270,8 +270,8 @@ func (b *Broker) unlisted(path string) bool {
 	return err == nil && !slices.ContainsFunc(vaults, func(v state.Vault) bool { return v.Path == path })
 }
 
-// place says where a new vault goes. One that the device has is not replaced
-// while its file is there, nor is its name given to another.
+// place says where a new vault goes. One that the device knows is not replaced,
+// nor is its name given to another, also while its file is gone.
 func (b *Broker) place(o InitOptions, name string) (string, error) {
 	path := o.VaultPath
 	switch {
@@ -287,7 +287,8 @@ func (b *Broker) place(o InitOptions, name string) (string, error) {
 	}
 	if v, err := b.vault(name); err == nil {
 		if _, err := os.Lstat(v.path); errors.Is(err, fs.ErrNotExist) {
-			return path, nil // it is lost: begin anew
+			// To begin anew would drop the copy that this device keeps of it.
+			return "", &MissingVaultError{v.name, v.path}
 		}
 		return "", fmt.Errorf("add vault %q: %w: %s", name, vaultfile.ErrExists, v.path)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kb/internal/secret"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -75,7 +76,7 @@ func sides(c vaultfile.Conflict, devices []vaultfile.Device) string {
 }
 
 // join makes a login of a vault ready for requests.
-func (b *Broker) join(l vaultfile.Login, getenv func(string) string) *credentials {
+func (b *Broker) join(l vaultfile.Login, resolve func(field, ref string) (secret.Value, error)) *credentials {
 	b.mu.RLock()
 	var d dispute
 	var disputed bool
@@ -84,7 +85,7 @@ func (b *Broker) join(l vaultfile.Login, getenv func(string) string) *credential
 	}
 	b.mu.RUnlock()
 	if !disputed {
-		return join(l, b.catalogOf(l.Profile), getenv)
+		return join(l, b.catalogOf(l.Profile), resolve)
 	}
 	c := &credentials{login: l, key: keyOf(l), problem: d.reason}
 	if definition, err := d.definition.ForBase(l.Base); err == nil {
@@ -96,17 +97,23 @@ func (b *Broker) join(l vaultfile.Login, getenv func(string) string) *credential
 // conflicts lists what devices changed apart and nobody settled, with the
 // command that does.
 func (b *Broker) conflicts() (out []string) {
+	names := b.names()
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, v := range b.vaults {
+		in := ""
+		if b.several() {
+			in = " --vault " + v.name
+		}
 		for _, c := range v.contents.Conflicts {
+			name := names.show(b.full(v, c.Key))
 			who := sides(c, v.contents.Devices)
 			switch c.Type {
 			case "profile":
 				out = append(out, fmt.Sprintf("profile %s: what it may also use was changed on two devices (%s), and only what both say counts; settle it with kb profile set %s --also …",
-					b.full(v, c.Key), who, b.full(v, c.Key)))
+					name, who, name))
 			case "provider":
-				out = append(out, fmt.Sprintf("provider %s: its definition was changed on two devices (%s), and its logins are refused; settle it with kb provider add FILE", c.Key, who))
+				out = append(out, fmt.Sprintf("provider %s: its definition was changed on two devices (%s), and its logins are refused; settle it with kb provider add FILE%s", c.Key, who, in))
 			}
 		}
 	}

@@ -105,8 +105,8 @@ func (s *Session) childEnvironment(parent []string) (env []string, removed []str
 	}
 	// What a reference reads is a secret under a name of the user's choice.
 	for _, l := range s.broker.All().Logins {
-		for _, ref := range l.Refs {
-			if name := secretref.Variable(ref); name != "" && e.drop(name) {
+		for field, ref := range l.Refs {
+			if name := secretref.Variable(ref); name != "" && s.broker.wantedHere(l, field, ref) && e.drop(name) {
 				removed = append(removed, name)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kb/internal/plain"
+	"kb/internal/secret"
 	"kb/internal/secretref"
 	"kb/providers"
 	"kb/vaultfile"
@@ -96,7 +97,7 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	login.Profile = name
 	known := login
 	known.Profile = full
-	joined := b.join(known, b.getenv)
+	joined := b.join(known, func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:
@@ -125,6 +126,9 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 		return result, &WrongAccountError{b.Show(full), login.Provider, want, login.Account}
 	}
 	login.Created = b.now().UTC().Truncate(time.Second)
+	if err := b.wantHere(ctx, home, login); err != nil {
+		return result, err
+	}
 	return result, b.edit(ctx, home, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
 }
 

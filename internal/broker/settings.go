@@ -10,7 +10,7 @@ import (
 )
 
 // supportedSettings are the device settings that something reads so far.
-var supportedSettings = []string{"isolation", "upstream_ca"}
+var supportedSettings = []string{"git_dir", "isolation", "upstream_ca"}
 
 // UnsupportedSettingError names a setting that this version of kb does not
 // read: keeping it would promise what is not done.

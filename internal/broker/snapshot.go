@@ -70,7 +70,7 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
-			s.logins = append(s.logins, b.join(l, b.getenv))
+			s.logins = append(s.logins, b.join(l, b.references(l)))
 			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
 				if file := secretref.File(l.Refs[name]); file != "" {
 					s.refs = append(s.refs, file)
@@ -108,7 +108,7 @@ func (b *Broker) removed(l vaultfile.Login) *credentials {
 
 // join makes a login ready for requests. What is wrong with it is kept in
 // problem: its requests are refused, all others go on.
-func join(l vaultfile.Login, catalog *providers.Catalog, getenv func(string) string) *credentials {
+func join(l vaultfile.Login, catalog *providers.Catalog, resolve func(field, ref string) (secret.Value, error)) *credentials {
 	c := &credentials{login: l, key: keyOf(l)}
 	definition, err := catalog.Get(l.Provider)
 	if err == nil {
@@ -129,7 +129,7 @@ func join(l vaultfile.Login, catalog *providers.Catalog, getenv func(string) str
 		fields = map[string]secret.Value{}
 	}
 	for name, ref := range l.Refs {
-		value, err := secretref.Resolve(ref, getenv)
+		value, err := resolve(name, ref)
 		if err != nil {
 			c.problem, c.unresolved = err.Error(), true
 			// The rules still say which requests were meant for it.

@@ -39,7 +39,7 @@ func (b *Broker) LoginStates() []LoginState {
 		if p, ok := contents.Profile(l.Profile); ok {
 			want = p.Expect[l.Provider]
 		}
-		c := b.join(l, b.getenv)
+		c := b.join(l, b.references(l))
 		switch {
 		case c.problem != "":
 			s.State, s.Reason = StateNeedsLogin, c.problem

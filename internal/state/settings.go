@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +28,18 @@ type Settings struct {
 	Resolver string `json:"resolver,omitempty"`
 	// Isolation is the default tier of kb exec. Empty is "auto".
 	Isolation string `json:"isolation,omitempty"`
+	// GitDir is the git directory of the repository that the vault is in, where
+	// kb does not find it by itself: a bare one in a place of the user's own.
+	// It is here because git runs what a repository's configuration says, and
+	// an agent must not choose whose.
+	GitDir string `json:"git_dir,omitempty"`
 	// Hooks are the agents that kb hook wraps, by program name.
 	Hooks []string `json:"hooks,omitempty"`
 }
 
 // SettingKeys are the keys that Get and Set take.
 func SettingKeys() []string {
-	return []string{"hooks", "isolation", "resolver", "upstream_ca", "upstream_proxy"}
+	return []string{"git_dir", "hooks", "isolation", "resolver", "upstream_ca", "upstream_proxy"}
 }
 
 const settingsBlob = "setting/device"
@@ -63,6 +69,8 @@ func (s *Store) PutSetting(ctx context.Context, key, value string) error {
 // Get returns a setting as text. A proxy's credentials are not shown.
 func (v *Settings) Get(key string) (string, error) {
 	switch key {
+	case "git_dir":
+		return v.GitDir, nil
 	case "hooks":
 		return strings.Join(v.Hooks, ","), nil
 	case "isolation":
@@ -85,6 +93,11 @@ func unknownSetting(key string) error { return fmt.Errorf("setting %q: %w", key,
 func (v *Settings) set(key, value string) (err error) {
 	bad := func(what string) error { return fmt.Errorf("set %q: %s: %w", key, what, ErrInvalid) }
 	switch key {
+	case "git_dir":
+		if value != "" && (!filepath.IsAbs(value) || strings.ContainsRune(value, 0)) {
+			return bad("not an absolute path")
+		}
+		v.GitDir = value
 	case "hooks":
 		v.Hooks = nil
 		for h := range strings.SplitSeq(value, ",") {

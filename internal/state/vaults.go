@@ -90,6 +90,9 @@ func (s *Store) RemoveVault(ctx context.Context, name string) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.Delete("reference/" + name); err != nil {
+		return err
+	}
 	return m.Forget()
 }
 
