@@ -45,7 +45,7 @@ const (
 // Errors of joining.
 var (
 	// ErrBadRequest: not a join request, or one that was damaged on the way.
-	ErrBadRequest = errors.New("not a whole join request: it is one line that begins with " + joinPrefix)
+	ErrBadRequest = errors.New("not a whole join request: one is a line that begins with " + joinPrefix + "…")
 	// ErrWrongCode: the code names no device of the vault that is there.
 	ErrWrongCode = errors.New("the code is not that of any device of this vault")
 )
