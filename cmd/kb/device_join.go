@@ -141,5 +141,5 @@ func (a *app) joinOnTheWay(ctx context.Context, o broker.Options, err error) (*b
 	if _, err := broker.Trust(ctx, broker.Options{Paths: o.Paths, Getenv: o.Getenv}, o.Vault, code); err != nil {
 		return nil, err
 	}
-	return broker.Open(ctx, o)
+	return a.open(ctx, o)
 }

@@ -103,10 +103,12 @@ func TestSettings(t *testing.T) {
 	}
 	ca := certificate(t)
 	good := map[string][]string{
+		"git_dir":   {"/home/ada/.dotfiles", ""},
 		"isolation": {"auto", "off", "hardened", "hidden", "locked", ""}, "resolver": {"9.9.9.9", "9.9.9.9:53", "::1", "[2620:fe::fe]:53", ""},
 		"upstream_ca": {ca, ca + ca, ""}, "upstream_proxy": {"http://proxy.acme.example:3128", "https://u:p@proxy.acme.example", ""}, "hooks": {"claude", "claude,codex", ""},
 	}
 	bad := map[string][]string{
+		"git_dir":   {".dotfiles", "~/.dotfiles", "/a\x00b"},
 		"isolation": {"none", "Hidden"}, "resolver": {"dns.acme.example", "9.9.9.9:0", "9.9.9.9:x"},
 		"upstream_ca":    {"/etc/ca.pem", ca + "x", strings.Replace(ca, "CERTIFICATE", "PRIVATE KEY", 2), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
 		"upstream_proxy": {"proxy:3128", "socks5://x", "http://", "http://x/path", "http://x?q=1", "http://x:0", "http://x:"},
