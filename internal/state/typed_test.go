@@ -136,7 +136,7 @@ func TestSettings(t *testing.T) {
 			}
 		}
 	}
-	want := state.Settings{UpstreamCA: ca, UpstreamProxy: "http://proxy.acme.example:3128", Resolver: "9.9.9.9", Isolation: "auto", Hooks: []string{"claude"}}
+	want := state.Settings{UpstreamCA: ca, UpstreamProxy: "http://proxy.acme.example:3128", Resolver: "9.9.9.9", Isolation: "auto", GitDir: "/home/ada/.dotfiles", Hooks: []string{"claude"}}
 	if v, err := s.Settings(); err != nil || !cmp.Equal(v, want) {
 		t.Errorf("at last: %s, %v", cmp.Diff(want, v), err)
 	}
