@@ -103,10 +103,12 @@ func TestSettings(t *testing.T) {
 	}
 	ca := certificate(t)
 	good := map[string][]string{
+		"git_dir":   {"/home/ada/.dotfiles", ""},
 		"isolation": {"auto", "off", "hardened", "hidden", "locked", ""}, "resolver": {"9.9.9.9", "9.9.9.9:53", "::1", "[2620:fe::fe]:53", ""},
 		"upstream_ca": {ca, ca + ca, ""}, "upstream_proxy": {"http://proxy.acme.example:3128", "https://u:p@proxy.acme.example", ""}, "hooks": {"claude", "claude,codex", ""},
 	}
 	bad := map[string][]string{
+		"git_dir":   {".dotfiles", "~/.dotfiles", "/a\x00b"},
 		"isolation": {"none", "Hidden"}, "resolver": {"dns.acme.example", "9.9.9.9:0", "9.9.9.9:x"},
 		"upstream_ca":    {"/etc/ca.pem", ca + "x", strings.Replace(ca, "CERTIFICATE", "PRIVATE KEY", 2), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
 		"upstream_proxy": {"proxy:3128", "socks5://x", "http://", "http://x/path", "http://x?q=1", "http://x:0", "http://x:"},
@@ -134,7 +136,7 @@ func TestSettings(t *testing.T) {
 			}
 		}
 	}
-	want := state.Settings{UpstreamCA: ca, UpstreamProxy: "http://proxy.acme.example:3128", Resolver: "9.9.9.9", Isolation: "auto", Hooks: []string{"claude"}}
+	want := state.Settings{UpstreamCA: ca, UpstreamProxy: "http://proxy.acme.example:3128", Resolver: "9.9.9.9", Isolation: "auto", GitDir: "/home/ada/.dotfiles", Hooks: []string{"claude"}}
 	if v, err := s.Settings(); err != nil || !cmp.Equal(v, want) {
 		t.Errorf("at last: %s, %v", cmp.Diff(want, v), err)
 	}
