@@ -126,5 +126,6 @@ func (tx *Tx) DeleteDevice(id string) error {
 		return err
 	}
 	tx.vouchForAll()
+	tx.exposeTo(id)
 	return tx.PutSetting(Setting{Name: removedPrefix + id, Value: was.Name})
 }

@@ -140,6 +140,9 @@ func ReadRevision(ctx context.Context, raw []byte, id *Identity, mem Memory) (*F
 	}
 	f := o.file(id, acc, t, raw)
 	f.acc.Removed = acc.Removed
+	// A removed device can vouch for one that it makes up, and sign by that.
+	now, _ := signers(o.p.vaultID, o.c.Devices, acc.Trusted, acc.Removed)
+	f.former = now[o.p.signer] == nil
 	return f, nil
 }
 

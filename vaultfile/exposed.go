@@ -48,6 +48,30 @@ func secretsOf(r *record) (secrets []byte, after []string) {
 	return nil, nil
 }
 
+// exposeTo strikes a device that is removed now from the lists of those that
+// were gone before: it was not, and can have put itself there.
+func (tx *Tx) exposeTo(device string) {
+	for i := range tx.p.records {
+		r := &tx.p.records[i]
+		if _, after := secretsOf(r); r.deleted || !slices.Contains(after, device) {
+			continue
+		}
+		strike := func(after []string) []string {
+			return slices.DeleteFunc(after, func(id string) bool { return id == device })
+		}
+		switch r.typ {
+		case "login":
+			l, _ := newDecoder().login(r, r.key())
+			l.After = strike(l.After)
+			tx.put("login", r.key(), encodeLogin(&l))
+		case "client":
+			c := newDecoder().client(r, r.key())
+			c.After = strike(c.After)
+			tx.put("client", r.key(), encodeClient(&c))
+		}
+	}
+}
+
 func removedDevices(records []record) []string {
 	var gone []string
 	for i := range records {

@@ -31,6 +31,7 @@ type File struct {
 	acc         *accepted
 	unsaved     bool    // it is a merge, or a save that was cut off, that the disk does not hold
 	interrupted bool    // it is such a save
+	former      bool    // no device that is trusted now answers for the signer: a version of the past
 	report      *Report // of that merge
 }
 
@@ -56,9 +57,10 @@ func (f *File) Unsaved() bool { return f.unsaved }
 func (f *File) Report() *Report { return f.report }
 
 // SignerRemoved reports whether the vault was signed by a device that this one
-// knows to be removed. Only ReadRevision returns such a File, and nothing says
-// whether it was made before the removal.
-func (f *File) SignerRemoved() bool { return f.acc.Removed[f.payload.signer] }
+// knows to be removed, or by one that only such devices vouch for. Only
+// ReadRevision returns such a File, and nothing says whether it was made before
+// the removal.
+func (f *File) SignerRemoved() bool { return f.former }
 
 // Path is the file itself, with symbolic links followed.
 func (f *File) Path() string { return f.path }

@@ -187,6 +187,15 @@ func (r *record) validGuard() bool {
 		return false
 	}
 	g := r.guard()
+	if len(g.versions) > maxStamps || len(g.seen) > maxStamps {
+		return false // a merge compares each with each
+	}
+	for _, hlc := range g.seen {
+		// Else it would claim to follow what nobody has written yet.
+		if hlc > r.stamp.hlc {
+			return false
+		}
+	}
 	for i, v := range g.versions {
 		if i > 0 && g.versions[i-1].compare(v) <= 0 || r.stamp.less(v.at) {
 			return false

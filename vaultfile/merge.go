@@ -313,11 +313,21 @@ func verifyBoth(ours, theirs *opened, base trust) (ta, tb trust, errA, errB erro
 }
 
 // leftOut is the report on a version that is not merged because a removed
-// device signed it.
+// device signed it: all that is newer in it, whoever wrote that first.
 func leftOut(ours, theirs *opened) *Report {
 	r := &Report{Conflicts: ours.c.Conflicts}
+	have := make(map[string]stamp, len(ours.p.records))
+	for i := range ours.p.records {
+		have[ours.p.records[i].id] = ours.p.records[i].stamp
+	}
+	newer := map[string]bool{}
+	for i := range theirs.p.records {
+		if b := &theirs.p.records[i]; have[b.id].less(b.stamp) {
+			newer[b.id] = true
+		}
+	}
 	for _, c := range diff(ours.p.records, theirs.p.records) {
-		if c.Device == theirs.p.signer {
+		if newer[c.Type+"/"+c.Key] {
 			r.Quarantined = append(r.Quarantined, Quarantined{Type: c.Type, Key: c.Key, Device: c.Device, When: c.When, Reason: "its device was removed"})
 		}
 	}

@@ -22,6 +22,9 @@ const (
 	maxStamps  = 4096 // per record
 	maxID      = 512  // bytes of a record's id
 	maxName    = 256  // bytes of the vault's name
+	// maxRecipients is how many stanzas age reads of a header (1.3): a file with
+	// more can be written, and opened by nobody.
+	maxRecipients = 1024
 )
 
 // vaultSigPrefix separates the signatures of vaults from those of anything
@@ -371,6 +374,7 @@ func (r *record) check() string {
 	if !r.validGuard() {
 		return "versions of a guarded field that break their form"
 	}
+	members := map[string]map[string][]byte{} // by field: they are many, and so are stamps
 	for path, st := range r.stamps {
 		if r.stamp.less(st) {
 			return "stamp newer than its record"
@@ -395,7 +399,10 @@ func (r *record) check() string {
 			return "stamp that repeats its record's"
 		}
 		if dotted && raw != nil {
-			if _, present := elements(raw)[elem]; present {
+			if members[name] == nil {
+				members[name] = elements(raw)
+			}
+			if _, present := members[name][elem]; present {
 				return "stamp that repeats its record's"
 			}
 		}

@@ -85,6 +85,9 @@ func (r pluginRecipient) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 
 // recipients are the age recipients of every device of a vault.
 func recipients(ctx context.Context, devices []Device) ([]age.Recipient, error) {
+	if len(devices) > maxRecipients {
+		return nil, fmt.Errorf("encrypt to %d devices: %w", len(devices), ErrTooLarge)
+	}
 	out := make([]age.Recipient, 0, len(devices))
 	for i := range devices {
 		r, err := parseRecipient(devices[i].Recipient)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"kb/internal/vaultrepo"
 	"kb/vaultfile"
@@ -60,7 +59,7 @@ func (b *Broker) GitStates(ctx context.Context) ([]GitState, error) {
 		}
 		if err == nil {
 			var s vaultrepo.State
-			raw, _ := os.ReadFile(v.path) // a file that is gone is not modified
+			raw, _ := readFile(v.path) // a file that is gone is not modified
 			s, err = repo.State(ctx, raw)
 			states = append(states, GitState{v.name, repo.Root, repo.Words(), s})
 			repo.Close()

@@ -244,8 +244,9 @@ func (r *Repo) VaultIn(ctx context.Context, commit string) ([]byte, error) {
 // Blob reads a blob by its hash.
 func (r *Repo) Blob(ctx context.Context, hash string) ([]byte, error) {
 	if o, err := r.objects(); err == nil {
-		if raw, err := o.read(hash, plumbing.BlobObject, maxBlob); err == nil {
-			return raw, nil
+		raw, err := o.read(hash, plumbing.BlobObject, maxBlob)
+		if err == nil || errors.Is(err, errObject) {
+			return raw, err
 		}
 	}
 	raw, err := r.plumb(ctx, nil, "cat-file", "blob", hash)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
@@ -31,7 +33,33 @@ func (r *Repo) objects() (*objects, error) {
 	if r.sha256() {
 		return nil, errSHA256
 	}
-	return &objects{filesystem.NewStorage(osfs.New(r.CommonDir), cache.NewObjectLRUDefault())}, nil
+	return &objects{filesystem.NewStorageWithOptions(regular{osfs.New(r.CommonDir)}, cache.NewObjectLRUDefault(),
+		filesystem.Options{AlternatesFS: regular{osfs.New("/")}})}, nil
+}
+
+// regular opens regular files only: a FIFO in a repository would hold kb up for
+// good, for nothing ends an open(2) that waits for a writer.
+type regular struct{ billy.Filesystem }
+
+func (r regular) Open(name string) (billy.File, error) { return r.OpenFile(name, os.O_RDONLY, 0) }
+
+func (r regular) OpenFile(name string, flag int, mode os.FileMode) (billy.File, error) {
+	fi, err := r.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %q: %w", name, errObject)
+	}
+	return r.Filesystem.OpenFile(name, flag, mode)
+}
+
+func (r regular) Chroot(path string) (billy.Filesystem, error) {
+	inner, err := r.Filesystem.Chroot(path)
+	if err != nil {
+		return nil, err
+	}
+	return regular{inner}, nil
 }
 
 // maxObject bounds commits and trees, in bytes. The tree of a directory with
@@ -39,6 +67,16 @@ func (r *Repo) objects() (*objects, error) {
 const maxObject = 16 << 20
 
 func (o *objects) read(hash string, typ plumbing.ObjectType, limit int64) ([]byte, error) {
+	// Before it is read: go-git has all of an object in memory, and a server can
+	// pack gigabytes of zeros into little.
+	size, err := o.store.EncodedObjectSize(plumbing.NewHash(hash))
+	switch {
+	case errors.Is(err, plumbing.ErrObjectNotFound): // it may be in an alternate, which is not asked for sizes
+	case err != nil:
+		return nil, fmt.Errorf("read object %s: %w", hash, err)
+	case size > limit:
+		return nil, fmt.Errorf("read object %s: %w", hash, errObject)
+	}
 	obj, err := o.store.EncodedObject(typ, plumbing.NewHash(hash))
 	if err != nil {
 		return nil, fmt.Errorf("read object %s: %w", hash, err)
