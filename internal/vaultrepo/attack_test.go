@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -70,5 +71,72 @@ func TestAttackPipesInARepository(t *testing.T) {
 			t.Errorf("%s: waits for a writer", name)
 		}
 		cancel()
+	}
+}
+
+// A filter's name may hold an equals sign, at which git -c cuts: an agent that
+// can write the repository's configuration would have its filter run when a
+// person syncs. The attributes are in a file of the work tree that no commit
+// has, where only the checkout finds them.
+func TestAttackFilterWithAnEqualsSign(t *testing.T) {
+	for _, name := range []string{"plain", "a=b"} {
+		w := newWorld(t)
+		w.pair()
+		w.write("desk/bin/tool", "theirs\n")
+		w.commitAll("desk", "theirs")
+		w.run("desk", "push", "-q")
+		trap := "touch " + w.path("ran") + "; cat"
+		w.write("laptop/bin/.gitattributes", "* filter="+name+"\n")
+		config := w.read("laptop/.git/config")
+		w.write("laptop/.git/config", config+"[filter \""+name+"\"]\n\tsmudge = "+`"`+trap+`"`+"\n\tclean = cat\n")
+		if _, err := w.sync("laptop", "one\n"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(w.path("ran")); err == nil {
+			t.Errorf("%s: kb's git ran the repository's filter", name)
+		}
+		// Control: the user's own git runs it.
+		if err := os.Remove(w.path("laptop/bin/tool")); err != nil {
+			t.Fatal(err)
+		}
+		w.run("laptop", "checkout", "-q", "--", "bin/tool")
+		if _, err := os.Stat(w.path("ran")); err != nil {
+			t.Errorf("%s: the trap is not one", name)
+		}
+	}
+}
+
+// From 2.54 on git runs hooks that its configuration names, whatever
+// core.hooksPath says. For every command they are switched off by name; the
+// name may hold an equals sign. An older git, which runs none, can still say
+// what it was told.
+func TestAttackHooksInTheConfiguration(t *testing.T) {
+	w := newWorld(t)
+	w.repo("laptop")
+	config := w.read("laptop/.git/config")
+	for _, name := range []string{"plain", "a=b.c"} {
+		w.write("laptop/.git/config", config+"[hook \""+name+"\"]\n\tevent = reference-transaction\n\tcommand = touch "+w.path("ran")+"\n")
+		r := w.find("laptop/kb/vault.age")
+		got := func() string {
+			out, _ := r.git(t.Context(), nil, "var", "-l")
+			for line := range strings.SplitSeq(string(out), "\n") {
+				if value, ok := strings.CutPrefix(line, "hook."+name+".enabled="); ok {
+					return value
+				}
+			}
+			return "not told"
+		}()
+		if got != "false" {
+			t.Errorf("%s: enabled is %s", name, got)
+		}
+		if err := r.Settle(t.Context(), []byte("two\n")); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Commit(t.Context(), []byte(name)); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(w.path("ran")); err == nil {
+			t.Errorf("%s: the hook ran", name)
+		}
 	}
 }

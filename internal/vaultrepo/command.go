@@ -33,6 +33,8 @@ const (
 var hardening = []string{
 	"--no-pager",
 	"-c", "core.hooksPath=/dev/null",
+	"-c", "hook.reference-transaction.enabled=false", // hooks of the configuration, after git 2.54; see switchedOff
+	"-c", "hook.post-index-change.enabled=false",
 	"-c", "core.fsmonitor=false",
 	"-c", "protocol.ext.allow=never",
 	"-c", "core.alternateRefsCommand=true",
@@ -62,12 +64,30 @@ func (e *CommandError) Error() string {
 // git runs a command in the repository, under its own configuration; it is for
 // what reads and writes the index, the references and the work tree.
 func (r *Repo) git(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
-	return r.gitWith(ctx, nil, nil, stdin, args...)
+	return r.gitWith(ctx, nil, stdin, args...)
 }
 
-func (r *Repo) gitWith(ctx context.Context, more, flags []string, stdin []byte, args ...string) ([]byte, error) {
+func (r *Repo) gitWith(ctx context.Context, more []string, stdin []byte, args ...string) ([]byte, error) {
 	env := append(r.environ(), "GIT_DIR="+r.GitDir, "GIT_WORK_TREE="+r.Root, "GIT_ALLOW_PROTOCOL=none")
-	return r.run(ctx, localTimeout, r.Root, append(env, more...), stdin, flags, args)
+	if args[0] != "config" { // which runs none of it, and is how it is read
+		settings, err := r.config(ctx)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, configEnv(switchedOff(settings))...)
+	}
+	return r.run(ctx, localTimeout, r.Root, append(env, more...), stdin, args)
+}
+
+// configEnv hands settings to git in its environment. On the command line git
+// would cut a key at the first equals sign, of which a name may have more.
+func configEnv(settings []setting) []string {
+	env := []string{"GIT_CONFIG_COUNT=" + strconv.Itoa(len(settings))}
+	for i, s := range settings {
+		n := strconv.Itoa(i)
+		env = append(env, "GIT_CONFIG_KEY_"+n+"="+s.key, "GIT_CONFIG_VALUE_"+n+"="+s.value)
+	}
+	return env
 }
 
 // plumb runs a command in the quarantine: over the repository's objects, under
@@ -82,7 +102,7 @@ func (r *Repo) plumbWith(ctx context.Context, more []string, stdin []byte, args 
 		return nil, err
 	}
 	env = append(env, "GIT_ALLOW_PROTOCOL=none", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull)
-	return r.run(ctx, localTimeout, r.quarantine, append(env, more...), stdin, nil, args)
+	return r.run(ctx, localTimeout, r.quarantine, append(env, more...), stdin, args)
 }
 
 // transfer runs a command in the quarantine that may use the network, under
@@ -92,18 +112,14 @@ func (r *Repo) transfer(ctx context.Context, settings []setting, args ...string)
 	if err != nil {
 		return nil, err
 	}
-	env = append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_COUNT="+strconv.Itoa(len(settings)))
-	for i, s := range settings {
-		n := strconv.Itoa(i)
-		env = append(env, "GIT_CONFIG_KEY_"+n+"="+s.key, "GIT_CONFIG_VALUE_"+n+"="+s.value)
-	}
+	env = append(append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull), configEnv(settings)...)
 	for _, name := range transferVariables {
 		if v := r.o.getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
 	}
 	env = append(env, "PATH="+absolutePath(r.o.getenv("PATH")))
-	return r.run(ctx, transferTimeout, r.quarantine, env, nil, nil, args)
+	return r.run(ctx, transferTimeout, r.quarantine, env, nil, args)
 }
 
 // transferVariables lead ssh and credential helpers to the user's agent,
@@ -211,7 +227,7 @@ func (r *Repo) sha256() bool {
 }
 
 // run starts git in its own process group, so that all of it ends with ctx.
-func (r *Repo) run(ctx context.Context, limit time.Duration, dir string, env []string, stdin []byte, flags, args []string) ([]byte, error) {
+func (r *Repo) run(ctx context.Context, limit time.Duration, dir string, env []string, stdin []byte, args []string) ([]byte, error) {
 	if r.o.Git == "" {
 		return nil, ErrNoGit
 	}
@@ -220,7 +236,7 @@ func (r *Repo) run(ctx context.Context, limit time.Duration, dir string, env []s
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	argv := append(append(append([]string{}, hardening...), flags...), args...)
+	argv := append(append([]string{}, hardening...), args...)
 	cmd := exec.CommandContext(ctx, r.o.Git, argv...) //nolint:gosec // an absolute path that the caller resolved
 	cmd.Dir, cmd.Env = dir, env
 	if stdin != nil {

@@ -141,15 +141,24 @@ func ownFilters(settings []setting) (names []string) {
 	return slices.Compact(names)
 }
 
-// withoutFilters are flags that switch filter drivers off.
-func withoutFilters(names []string) (flags []string) {
-	for _, name := range names {
+// switchedOff are settings by which git runs neither a filter that the
+// repository's own configuration gives a command, nor any hook that a
+// configuration names, as git does from 2.54 on whatever core.hooksPath says.
+func switchedOff(settings []setting) (off []setting) {
+	for _, name := range ownFilters(settings) {
 		for _, key := range []string{"clean", "smudge", "process"} {
-			flags = append(flags, "-c", "filter."+name+"."+key+"=")
+			off = append(off, setting{key: "filter." + name + "." + key})
 		}
-		flags = append(flags, "-c", "filter."+name+".required=false")
+		off = append(off, setting{key: "filter." + name + ".required", value: "false"})
 	}
-	return flags
+	for _, s := range settings {
+		if name, ok := strings.CutPrefix(s.key, "hook."); ok {
+			if i := strings.LastIndexByte(name, '.'); i >= 0 {
+				off = append(off, setting{key: "hook." + name[:i] + ".enabled", value: "false"})
+			}
+		}
+	}
+	return off
 }
 
 // readConfigFile reads one file without git and without what it includes: for

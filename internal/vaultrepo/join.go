@@ -190,7 +190,7 @@ func (r *Repo) attribute(ctx context.Context, env []string, name string, paths [
 	if env != nil {
 		args = []string{"check-attr", "--cached", "-z", "--stdin", name}
 	}
-	out, err := r.gitWith(ctx, env, nil, []byte(strings.Join(paths, "\x00")+"\x00"), args...)
+	out, err := r.gitWith(ctx, env, []byte(strings.Join(paths, "\x00")+"\x00"), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read attributes: %w", err)
 	}
@@ -231,7 +231,7 @@ func (r *Repo) move(ctx context.Context, from, to, blob string) error {
 		if from != "" {
 			args = append(args, from)
 		}
-		if _, err := r.gitWith(ctx, nil, withoutFilters(filters), nil, append(args, to)...); err != nil {
+		if _, err := r.gitWith(ctx, nil, nil, append(args, to)...); err != nil {
 			if was.Merged != "" {
 				_ = r.stage(ctx, r.Path, was.Merged) // else the vault is shown as staged: the next sync settles it
 			}
