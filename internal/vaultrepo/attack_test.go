@@ -140,3 +140,27 @@ func TestAttackHooksInTheConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// An agent puts a link to the shell's start file where the attributes go, and
+// names a directory so that the vault's line is a command.
+func TestAttackAttributesLeadToAStartFile(t *testing.T) {
+	for _, link := range []bool{false, true} { // false is the control
+		w := newWorld(t)
+		w.repo("laptop")
+		w.write("laptop/$(touch ran)/vault.age", "one\n")
+		w.write(".profile", "umask 022\n")
+		if link {
+			if err := os.Symlink(w.path(".profile"), w.path("laptop/.gitattributes")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := w.find("laptop/$(touch ran)/vault.age")
+		_, err := r.SetUp(t.Context(), "/usr/bin/kb")
+		if got := w.read(".profile"); got != "umask 022\n" {
+			t.Errorf("link %v: the start file is %q", link, got)
+		}
+		if (err == nil) == link {
+			t.Errorf("link %v: %v", link, err)
+		}
+	}
+}

@@ -91,10 +91,9 @@ const maxAttributes = 4 << 20
 // writeAttributes puts the vault's line in place of one for the same path, or
 // at the end: of two that match, the later one wins.
 func (r *Repo) writeAttributes(line string) (changed bool, err error) {
-	path, err := atomicfile.Target(r.AttributesFile())
-	if err != nil {
-		return false, fmt.Errorf("write attributes: %w", err)
-	}
+	// Not through a symbolic link: git follows none here, and it could lead to a
+	// file that a shell runs.
+	path := r.AttributesFile()
 	mode := fs.FileMode(0o644) // git's own for a file that it checks out
 	var old []byte
 	fi, err := os.Lstat(path)
