@@ -177,3 +177,25 @@ func TestAttackRollbackBringsADeviceBack(t *testing.T) {
 	l.put(before)
 	l.refused("b", ErrRollback)
 }
+
+// A member of a shared vault counts for another device, up to the end of the
+// clock: that device could never save again, and a merge keeps the greater
+// count for good.
+func TestAttackMemberUsesUpTheClock(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	l.open("b")
+	base := l.read()
+	count := func(n uint64) {
+		l.put(base)
+		l.forge(l.ids["b"], func(p *payload) { p.clock[l.ids["a"].id] = n })
+	}
+	count(maxInt)
+	l.refused("a", ErrMalformed)
+	if _, _, err := Merge(ctx, base, l.read(), l.ids["a"], l.mems["a"]); !errors.Is(err, ErrMalformed) {
+		t.Errorf("the driver merges it: %v", err)
+	}
+	count(1000) // control: two machines may share an identity
+	l.open("a")
+	l.edit("a", note1("a saves"))
+}

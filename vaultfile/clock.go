@@ -48,6 +48,21 @@ func (c Clock) Compare(d Clock) Order {
 	return Equal
 }
 
+// maxLeap is how much a device's count can have grown since this one last saw
+// it: a save a second for a century. A count near its end would let the device
+// save no more, and in a merge the greater one stays for good.
+const maxLeap = 1 << 32
+
+// leaps reports whether a count of c is further from that in d than saves go.
+func (c Clock) leaps(d Clock) bool {
+	for id, n := range c {
+		if n > d[id]+maxLeap {
+			return true
+		}
+	}
+	return false
+}
+
 // Clone returns a copy, never nil.
 func (c Clock) Clone() Clock {
 	d := make(Clock, len(c)+1)

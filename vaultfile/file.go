@@ -368,6 +368,8 @@ func check(ctx context.Context, raw []byte, id *Identity, acc *accepted, mem Mem
 		f := &File{payload: o.p, acc: acc}
 		f.contents.Store(o.c)
 		return f, nil
+	case o.p.clock.leaps(acc.Clock):
+		return nil, fmt.Errorf("%w: a count in its clock that no device can have reached", ErrMalformed)
 	}
 	t, err := o.verify(trust{acc.Trusted, acc.Removed})
 	order := o.p.clock.Compare(acc.Clock)

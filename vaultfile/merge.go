@@ -395,6 +395,9 @@ func merge(ctx context.Context, ours, theirs []byte, id *Identity, mem Memory, n
 	if a.p.vaultID != acc.VaultID || b.p.vaultID != acc.VaultID {
 		return nil, nil, fmt.Errorf("merge vaults: %w", ErrForeignVault)
 	}
+	if a.p.clock.leaps(acc.Clock) || b.p.clock.leaps(acc.Clock) {
+		return nil, nil, fmt.Errorf("merge vaults: %w: a count in a clock that no device can have reached", ErrMalformed)
+	}
 	p, t, report, err := joinOpened(a, b, acc, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("merge vaults: %w", err)
