@@ -127,6 +127,9 @@ func (b *Broker) receive(ctx context.Context, repo *vaultrepo.Repo, theirs strin
 		return ours, b.sent(ctx, nil, ours, s)
 	}
 	raw, err := repo.VaultIn(ctx, theirs)
+	if errors.Is(err, vaultrepo.ErrTooLarge) {
+		return nil, &RemoteVaultError{s.Remote, vaultfile.ErrTooLarge}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -245,7 +245,7 @@ func (r *Repo) VaultIn(ctx context.Context, commit string) ([]byte, error) {
 func (r *Repo) Blob(ctx context.Context, hash string) ([]byte, error) {
 	if o, err := r.objects(); err == nil {
 		raw, err := o.read(hash, plumbing.BlobObject, maxBlob)
-		if err == nil || errors.Is(err, errObject) {
+		if err == nil || errors.Is(err, ErrTooLarge) {
 			return raw, err
 		}
 	}

@@ -26,8 +26,12 @@ type objects struct{ store *filesystem.Storage }
 // errSHA256: go-git is built for the other hash.
 var errSHA256 = errors.New("objects are named by SHA-256")
 
-// errObject: an object that is not what it should be, or too large.
+// errObject: an object that is not what it should be.
 var errObject = errors.New("not the object that was looked for")
+
+// ErrTooLarge: a version of the vault that is larger than any, or another
+// object beyond the limits.
+var ErrTooLarge = errors.New("too large")
 
 func (r *Repo) objects() (*objects, error) {
 	if r.sha256() {
@@ -75,14 +79,14 @@ func (o *objects) read(hash string, typ plumbing.ObjectType, limit int64) ([]byt
 	case err != nil:
 		return nil, fmt.Errorf("read object %s: %w", hash, err)
 	case size > limit:
-		return nil, fmt.Errorf("read object %s: %w", hash, errObject)
+		return nil, fmt.Errorf("read object %s: %w", hash, ErrTooLarge)
 	}
 	obj, err := o.store.EncodedObject(typ, plumbing.NewHash(hash))
 	if err != nil {
 		return nil, fmt.Errorf("read object %s: %w", hash, err)
 	}
 	if obj.Size() > limit {
-		return nil, fmt.Errorf("read object %s: %w", hash, errObject)
+		return nil, fmt.Errorf("read object %s: %w", hash, ErrTooLarge)
 	}
 	reader, err := obj.Reader()
 	if err != nil {
