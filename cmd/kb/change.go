@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,12 +42,33 @@ func operation(op vaultfile.Op) string {
 }
 
 // describeChange is a change in one line.
-func describeChange(c vaultfile.Change) string {
-	s := c.Op.String() + " " + c.Type + "/" + c.Key
-	if len(c.Fields) > 0 {
-		s += " (" + strings.Join(c.Fields, ", ") + ")"
+func describeChange(c vaultfile.Change, devices map[string]string) string {
+	key := c.Key
+	if c.Type == "device" {
+		key = deviceName(key, devices)
+	}
+	s := c.Op.String() + " " + c.Type + "/" + key
+	if fields := fieldsOf(c); len(fields) > 0 {
+		s += " (" + strings.Join(fields, ", ") + ")"
 	}
 	return plain.Clean(s)
+}
+
+// fieldsOf are the fields that changed, in words of the command line: the
+// versions of an allow-list that differ are that list.
+func fieldsOf(c vaultfile.Change) []string {
+	var out []string
+	for _, f := range c.Fields {
+		if f == "apart" {
+			if f = "also"; c.Type == "provider" {
+				f = "definition"
+			}
+		}
+		if !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // deviceName is what a device is called: its id when the vault has it no more.
