@@ -60,6 +60,20 @@ func (f *File) Checklist() []RemovedDevice {
 	return out
 }
 
+// DeviceNames are the names of all devices by id, also of removed ones.
+func (c *Contents) DeviceNames() map[string]string {
+	names := make(map[string]string, len(c.Devices))
+	for _, s := range c.Settings {
+		if id, ok := strings.CutPrefix(s.Name, removedPrefix); ok {
+			names[id] = s.Value
+		}
+	}
+	for i := range c.Devices {
+		names[c.Devices[i].ID] = c.Devices[i].Name
+	}
+	return names
+}
+
 // DeviceName is what a device is called, or was before it was removed; its id
 // if the vault does not say.
 func (c *Contents) DeviceName(id string) string {

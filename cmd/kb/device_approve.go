@@ -81,7 +81,7 @@ func runApprove(ctx context.Context, a *app, request *vaultfile.JoinRequest, fin
 	}
 	fmt.Fprintf(a.err, "%s is in the vault %s\ncode for it (tell it by a way that you trust, not with the vault):\n", plain.Clean(approval.Device), b.VaultPath())
 	fmt.Fprintln(a.out, strings.ReplaceAll(approval.Code, "-", " "))
-	fmt.Fprintln(a.err, "next: bring the vault there (git commit, push, pull), and run kb device join on it again")
+	fmt.Fprintln(a.err, "next: bring the vault there (kb sync here, git pull there), and run kb device join on it again")
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"kb/internal/vaultrepo"
@@ -112,9 +113,7 @@ func (b *Broker) DeviceNames() map[string]string {
 	names := map[string]string{b.identity.ID(): b.identity.Name()}
 	for _, v := range b.vaults {
 		b.mu.RLock()
-		for _, d := range v.contents.Devices {
-			names[d.ID] = d.Name
-		}
+		maps.Copy(names, v.contents.DeviceNames())
 		b.mu.RUnlock()
 	}
 	return names

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -33,6 +35,9 @@ type page struct {
 	typed   int
 	missing []string // lines that were not typed, and why
 }
+
+// typingLimit is for one command, some of which ask a provider.
+const typingLimit = time.Minute
 
 // needed are the programs without which a page goes on.
 var needed = map[string]bool{"age": true, "python3": true, "ssh-keygen": true}
@@ -107,7 +112,7 @@ func (r *reader) machine(name string) *machine {
 	}
 	home := testkit.NewHome(r.p.t)
 	m := &machine{home: home, dir: home.Dir, bin: filepath.Join(home.Dir, "bin")}
-	m.env = home.With("PATH=" + m.bin + ":" + filepath.Dir(r.p.kb) + ":" + os.Getenv("PATH"))
+	m.env = home.With("PATH=" + m.bin + ":" + filepath.Dir(r.p.kb) + ":" + os.Getenv("PATH"), "GIT_PAGER=cat", "GIT_TERMINAL_PROMPT=0")
 	// An agent of the name that the pages use, and a job.
 	m.write(r.t, "bin/claude", "#!/bin/sh\necho agent of $KB_PROFILE\n")
 	m.write(r.t, "bin/make", "#!/bin/sh\necho made as $KB_PROFILE\n")
@@ -260,7 +265,10 @@ func (r *reader) typeIn(m *machine, command string) (string, int) {
 	t := r.t
 	t.Helper()
 	script := strings.Join(append(append([]string{}, m.aliases...), command), "\n")
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+	// What waits for an answer that nobody gives ends.
+	ctx, cancel := context.WithTimeout(t.Context(), typingLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Dir, cmd.Env = m.dir, m.env
 	tty, err := pty.Start(cmd)
 	if err != nil {
@@ -274,10 +282,10 @@ func (r *reader) typeIn(m *machine, command string) (string, int) {
 		{"token: ", func() string { r.tokens = append(r.tokens, r.p.token("me-at-acme")); return r.tokens[len(r.tokens)-1] }},
 		{"same fingerprint? [y/N]", func() string { return "y" }},
 		{"six words that kb device approve showed: ", func() string { return r.code }},
-		{"Recovery key", func() string { return r.paper }},
+		{"Recovery key (AGE", func() string { return r.paper }},
 		{`Type "older"`, func() string { return "older" }},
 		{"passphrase: ", func() string { return "correct horse battery" }},
-		{"again: ", func() string { return "correct horse battery" }},
+		{"Once more: ", func() string { return "correct horse battery" }},
 		{"[y/N]", func() string { return "y" }},
 	}
 	var screen strings.Builder
