@@ -18,7 +18,7 @@ func TestReadmeCommands(t *testing.T) {
 	r := p.reader(t, "")
 	m := r.machine("laptop")
 	oss := p.token("me-at-home")
-	m.env = append(m.env, "TOKEN="+oss)
+	m.env = append(m.env, "TOKEN="+oss, "TOKEN2="+p.token("me-at-home"))
 	r.prepare = func(m *machine, dir string) { prepareClone(t, m.env, dir) }
 	for _, b := range readPage(t, "../../README.md") {
 		var text []string
@@ -39,8 +39,13 @@ func TestReadmeCommands(t *testing.T) {
 		r.do(b)
 	}
 	t.Logf("%d commands", p.typed)
-	if p.typed < 14 {
+	if p.typed < 35 {
 		t.Errorf("only %d commands of the README were typed", p.typed)
+	}
+	// The device that was removed is out, whatever it pulls.
+	desk := r.machine("desk")
+	if out, code := r.typeIn(desk, "git -C ~/dotfiles pull -q && kb status"); code == 0 || !strings.Contains(out, "not encrypted to this device") {
+		t.Errorf("the removed device's kb status ended with %d:\n%s", code, out)
 	}
 	pushed := false
 	for _, a := range p.git.Accesses() {
