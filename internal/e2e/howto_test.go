@@ -112,7 +112,7 @@ func (r *reader) machine(name string) *machine {
 	}
 	home := testkit.NewHome(r.p.t)
 	m := &machine{home: home, dir: home.Dir, bin: filepath.Join(home.Dir, "bin")}
-	m.env = home.With("PATH=" + m.bin + ":" + filepath.Dir(r.p.kb) + ":" + os.Getenv("PATH"), "GIT_PAGER=cat", "GIT_TERMINAL_PROMPT=0")
+	m.env = home.With("PATH="+m.bin+":"+filepath.Dir(r.p.kb)+":"+os.Getenv("PATH"), "GIT_PAGER=cat", "GIT_TERMINAL_PROMPT=0")
 	// An agent of the name that the pages use, and a job.
 	m.write(r.t, "bin/claude", "#!/bin/sh\necho agent of $KB_PROFILE\n")
 	m.write(r.t, "bin/make", "#!/bin/sh\necho made as $KB_PROFILE\n")
