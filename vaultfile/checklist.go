@@ -60,9 +60,10 @@ func (f *File) Checklist() []RemovedDevice {
 	return out
 }
 
-// DeviceNames are the names of all devices by id, also of removed ones.
+// DeviceNames are what devices are called, or were before they were removed,
+// by id.
 func (c *Contents) DeviceNames() map[string]string {
-	names := make(map[string]string, len(c.Devices))
+	names := map[string]string{}
 	for _, s := range c.Settings {
 		if id, ok := strings.CutPrefix(s.Name, removedPrefix); ok {
 			names[id] = s.Value

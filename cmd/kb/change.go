@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -41,34 +40,17 @@ func operation(op vaultfile.Op) string {
 	return "changed"
 }
 
-// describeChange is a change in one line.
+// describeChange is a change in one line. A device's id says nothing to a
+// person, and its name is added.
 func describeChange(c vaultfile.Change, devices map[string]string) string {
-	key := c.Key
-	if c.Type == "device" {
-		key = deviceName(key, devices)
+	s := c.Op.String() + " " + c.Type + "/" + c.Key
+	if name := devices[c.Key]; c.Type == "device" && name != "" {
+		s += " " + name
 	}
-	s := c.Op.String() + " " + c.Type + "/" + key
-	if fields := fieldsOf(c); len(fields) > 0 {
-		s += " (" + strings.Join(fields, ", ") + ")"
+	if len(c.Fields) > 0 {
+		s += " (" + strings.Join(c.Fields, ", ") + ")"
 	}
 	return plain.Clean(s)
-}
-
-// fieldsOf are the fields that changed, in words of the command line: the
-// versions of an allow-list that differ are that list.
-func fieldsOf(c vaultfile.Change) []string {
-	var out []string
-	for _, f := range c.Fields {
-		if f == "apart" {
-			if f = "also"; c.Type == "provider" {
-				f = "definition"
-			}
-		}
-		if !slices.Contains(out, f) {
-			out = append(out, f)
-		}
-	}
-	return out
 }
 
 // deviceName is what a device is called: its id when the vault has it no more.
@@ -105,12 +87,12 @@ func describeConflict(c vaultfile.Conflict, devices map[string]string) string {
 	for _, v := range c.Versions {
 		who = append(who, deviceName(v.Device, devices))
 	}
-	fix := "kb profile set " + c.Key + " --also …"
+	until, fix := "only what all versions allow is in use", "kb profile set "+c.Key+" --also …"
 	if c.Type == "provider" {
-		fix = "kb provider add FILE --replace"
+		until, fix = "its logins are refused", "kb provider add FILE"
 	}
-	return plain.Clean(fmt.Sprintf("%s of %s/%s was edited on %s at once: only what both allow is in use; settle it with %s",
-		c.Field, c.Type, c.Key, strings.Join(who, " and "), fix))
+	return plain.Clean(fmt.Sprintf("%s of %s/%s was edited on %s at once: %s; settle it with %s",
+		c.Field, c.Type, c.Key, strings.Join(who, " and "), until, fix))
 }
 
 // quarantinedJSON is what a merge left out.

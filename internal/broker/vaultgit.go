@@ -108,7 +108,8 @@ func (b *Broker) eachVault(try func(*vault) error) error {
 	return err
 }
 
-// DeviceNames are what the devices of the selected vault are called, by id.
+// DeviceNames are what devices are called, or were before they were removed, by
+// id.
 func (b *Broker) DeviceNames() map[string]string {
 	names := map[string]string{b.identity.ID(): b.identity.Name()}
 	for _, v := range b.vaults {
