@@ -22,7 +22,6 @@ import (
 //	sh                 the first machine, laptop
 //	sh desk            another machine, with a home of its own
 //	sh laptop stow     the laptop of another reader, who begins anew
-//	sh ci              what is only shown: a machine that the test has not
 //
 // A comment may say how a command ends ("# exit 4"). A text block behind an sh
 // block is what its commands show; "…" stands for what differs each time.
@@ -62,6 +61,27 @@ type machine struct {
 	aliases []string
 	bin     string
 }
+
+// ownProvider defines a service that kb does not ship.
+const ownProvider = `name = "acme-forge"
+title = "Acme Forge"
+docs = "https://docs.forge.acme.example/auth"
+sources = ["https://docs.forge.acme.example/auth"]
+hosts = ["api.forge.acme.example"]
+env = { ACME_TOKEN = "acme_{random36}" }
+
+[[inject]]
+hosts = ["api.forge.acme.example"]
+header = { Authorization = "Bearer {token}" }
+source = "https://docs.forge.acme.example/auth"
+
+[[login]]
+method = "token"
+[[login.field]]
+name = "token"
+label = "Access token"
+secret = true
+`
 
 // block is a fenced block of a page.
 type block struct {
@@ -116,6 +136,7 @@ func (r *reader) machine(name string) *machine {
 	// An agent of the name that the pages use, and a job.
 	m.write(r.t, "bin/claude", "#!/bin/sh\necho agent of $KB_PROFILE\n")
 	m.write(r.t, "bin/make", "#!/bin/sh\necho made as $KB_PROFILE\n")
+	m.write(r.t, "forge.toml", ownProvider)
 	m.write(r.t, ".gitconfig", "[user]\n\tname = Me\n\temail = me@home.example\n[init]\n\tdefaultBranch = main\n")
 	r.machines[name] = m
 	return m
