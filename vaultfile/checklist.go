@@ -60,6 +60,21 @@ func (f *File) Checklist() []RemovedDevice {
 	return out
 }
 
+// DeviceNames are what devices are called, or were before they were removed,
+// by id.
+func (c *Contents) DeviceNames() map[string]string {
+	names := map[string]string{}
+	for _, s := range c.Settings {
+		if id, ok := strings.CutPrefix(s.Name, removedPrefix); ok {
+			names[id] = s.Value
+		}
+	}
+	for i := range c.Devices {
+		names[c.Devices[i].ID] = c.Devices[i].Name
+	}
+	return names
+}
+
 // DeviceName is what a device is called, or was before it was removed; its id
 // if the vault does not say.
 func (c *Contents) DeviceName(id string) string {

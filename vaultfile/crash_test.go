@@ -245,7 +245,7 @@ func (w *wreck) stranger(t testing.TB, b []byte) vaultfile.Memory {
 // A save goes through every fault at every step of the vault's file and of
 // this device's state, and through every power cut after each: afterwards the
 // vault is whole, old or new, the note promises nothing that is not there, and
-// the next edit works and leaves nothing lying about. With KB_E2E=1 through all
+// the next edit works and leaves nothing lying about. With KB_THOROUGH=1 through all
 // power cuts, otherwise through a third of them.
 func TestEveryFaultOfASave(t *testing.T) {
 	w := newWreck(t)
@@ -313,7 +313,7 @@ func TestEveryFaultOfASave(t *testing.T) {
 }
 
 // A save is killed, and so is the next one, which began with finding the first
-// cut off, at every pair of steps (every fourth pair without KB_E2E=1).
+// cut off, at every pair of steps (every fourth pair without KB_THOROUGH=1).
 func TestKilledTwice(t *testing.T) {
 	w := newWreck(t)
 	d, err := w.save(t, nil, "new")

@@ -105,6 +105,13 @@ func changedFields(a, b *record) []string {
 		delete(names, "vouched")
 	}
 	maps.DeleteFunc(names, func(name string, _ bool) bool { return bytes.Equal(a.field(name), b.field(name)) })
+	if own := guarded(a.typ); own != "" && names[apart] {
+		// To a person the versions are the field itself.
+		delete(names, apart)
+		if a.disputed() || b.disputed() {
+			names[own] = true
+		}
+	}
 	return slices.Sorted(maps.Keys(names))
 }
 

@@ -314,3 +314,9 @@ func (r *record) settle(raw []byte, now stamp) {
 		r.stamps[name] = now
 	}
 }
+
+// disputed reports whether the record has a conflict.
+func (r *record) disputed() bool {
+	_, ok := r.conflict()
+	return ok
+}

@@ -20,8 +20,8 @@ import (
 	"kb/vaultfile"
 )
 
-// thorough reports whether tests may take minutes (KB_E2E=1, as in .ci/run).
-func thorough() bool { return os.Getenv("KB_E2E") == "1" }
+// thorough reports whether tests may take minutes (KB_THOROUGH=1, as in .ci/run vault).
+func thorough() bool { return os.Getenv("KB_THOROUGH") == "1" }
 
 // The writer is this test binary as a process of its own, with a device's real
 // state.
@@ -142,7 +142,7 @@ func killed(t *testing.T, dir, name string, edits int, after time.Duration) (beg
 // time the vault opens, both halves of an edit are there or neither, all that
 // was reported saved is there and stays, the lock is free, and at most one
 // temporary file is left of each file that is written. 30 kills, and 1,000
-// with KB_E2E=1.
+// with KB_THOROUGH=1.
 func TestRandomKillsLoseNothing(t *testing.T) {
 	kills := 30
 	if thorough() {
@@ -231,7 +231,7 @@ func temporary(t *testing.T, dir string) (n int) {
 }
 
 // Many processes edit one vault at once and none of their edits is lost. 8
-// processes with 5 edits each, and with KB_E2E=1 50 with 20.
+// processes with 5 edits each, and with KB_THOROUGH=1 50 with 20.
 func TestManyProcessesLoseNothing(t *testing.T) {
 	processes, rounds := 8, 5
 	if thorough() {

@@ -402,6 +402,9 @@ func merge(ctx context.Context, ours, theirs []byte, id *Identity, mem Memory, n
 	if err != nil {
 		return nil, nil, fmt.Errorf("merge vaults: %w", err)
 	}
+	if p, err = p.removeAgain(ctx, id, acc, mem); err != nil {
+		return nil, nil, fmt.Errorf("merge vaults: %w", err)
+	}
 	sameA, sameB := p.sameContent(a.p), p.sameContent(b.p)
 	x, y := sha256.Sum256(ours), sha256.Sum256(theirs)
 	switch {
@@ -422,4 +425,36 @@ func merge(ctx context.Context, ours, theirs []byte, id *Identity, mem Memory, n
 		return nil, nil, fmt.Errorf("merge vaults: %w", err)
 	}
 	return s.raw, report, nil
+}
+
+// removeAgain takes devices out of a merged vault whose removal this device
+// knows of and neither side does: git replays the commits of a rebase one by
+// one, and those before the removal too. Nothing is encrypted to such a device
+// again.
+func (p *payload) removeAgain(ctx context.Context, id *Identity, acc *accepted, mem Memory) (*payload, error) {
+	back := slices.ContainsFunc(p.records, func(r record) bool { return r.typ == "device" && !r.deleted && acc.Removed[r.key()] })
+	if !back {
+		return p, nil
+	}
+	raw, err := mem.Kept(ctx)
+	if err != nil || raw == nil {
+		return p, err // sealing refuses it
+	}
+	kept, err := openRaw(raw, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault that this device kept: %w", err)
+	}
+	out := *p // either side's own stays as it is
+	out.records = slices.Clone(p.records)
+	for i := range out.records {
+		r := &out.records[i]
+		if r.typ != "device" || r.deleted || !acc.Removed[r.key()] {
+			continue
+		}
+		k, ok := slices.BinarySearchFunc(kept.p.records, r.id, func(r record, id string) int { return strings.Compare(r.id, id) })
+		if ok && kept.p.records[k].deleted {
+			*r = kept.p.records[k]
+		}
+	}
+	return &out, nil
 }

@@ -40,9 +40,13 @@ func operation(op vaultfile.Op) string {
 	return "changed"
 }
 
-// describeChange is a change in one line.
-func describeChange(c vaultfile.Change) string {
+// describeChange is a change in one line. A device's id says nothing to a
+// person, and its name is added.
+func describeChange(c vaultfile.Change, devices map[string]string) string {
 	s := c.Op.String() + " " + c.Type + "/" + c.Key
+	if name := devices[c.Key]; c.Type == "device" && name != "" {
+		s += " " + name
+	}
 	if len(c.Fields) > 0 {
 		s += " (" + strings.Join(c.Fields, ", ") + ")"
 	}
@@ -83,12 +87,12 @@ func describeConflict(c vaultfile.Conflict, devices map[string]string) string {
 	for _, v := range c.Versions {
 		who = append(who, deviceName(v.Device, devices))
 	}
-	fix := "kb profile set " + c.Key + " --also …"
+	until, fix := "only what all versions allow is in use", "kb profile set "+c.Key+" --also …"
 	if c.Type == "provider" {
-		fix = "kb provider add FILE --replace"
+		until, fix = "its logins are refused", "kb provider add FILE"
 	}
-	return plain.Clean(fmt.Sprintf("%s of %s/%s was edited on %s at once: only what both allow is in use; settle it with %s",
-		c.Field, c.Type, c.Key, strings.Join(who, " and "), fix))
+	return plain.Clean(fmt.Sprintf("%s of %s/%s was edited on %s at once: %s; settle it with %s",
+		c.Field, c.Type, c.Key, strings.Join(who, " and "), until, fix))
 }
 
 // quarantinedJSON is what a merge left out.

@@ -79,9 +79,9 @@ func runApprove(ctx context.Context, a *app, request *vaultfile.JoinRequest, fin
 			Code        string `json:"code"`
 		}{approval.Device, approval.ID, request.Fingerprint(), approval.Code})
 	}
-	fmt.Fprintf(a.err, "%s is in the vault %s\ncode for it (tell it by a way that you trust, not with the vault):\n", plain.Clean(approval.Device), b.VaultPath())
+	fmt.Fprintf(a.err, "%s is in the vault %s\nits code, six words (say them by a way that you trust, and not with the vault):\n", plain.Clean(approval.Device), b.VaultPath())
 	fmt.Fprintln(a.out, strings.ReplaceAll(approval.Code, "-", " "))
-	fmt.Fprintln(a.err, "next: bring the vault there (git commit, push, pull), and run kb device join on it again")
+	fmt.Fprintln(a.err, "next: bring the vault there (kb sync here, git pull there), and run kb device join on it again")
 	return nil
 }
 

@@ -35,7 +35,7 @@ checklist follows it until each was changed.`,
 			if asJSON {
 				return a.json(removedJSON(b, removed))
 			}
-			fmt.Fprintf(a.err, "%s is out of the vault: push it, so that the other devices know\n", plain.Clean(d.Name))
+			fmt.Fprintf(a.err, "%s is out of the vault here: kb sync tells the other devices\n", plain.Clean(d.Name))
 			if len(removed.Open) == 0 {
 				return nil
 			}

@@ -57,10 +57,10 @@ The commits are not signed, and say nothing of what changed.`,
 				})
 			}
 			for _, c := range r.Received {
-				fmt.Fprintf(a.out, "received %s\n", describeChange(c))
+				fmt.Fprintf(a.out, "received %s\n", describeChange(c, devices))
 			}
 			for _, c := range r.Sent {
-				fmt.Fprintf(a.out, "sent     %s\n", describeChange(c))
+				fmt.Fprintf(a.out, "sent     %s\n", describeChange(c, devices))
 			}
 			for _, q := range r.Quarantined {
 				fmt.Fprintf(a.err, "%s\n", describeQuarantined(q, devices))

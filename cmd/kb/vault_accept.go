@@ -42,12 +42,12 @@ therefore confirmed by typing on the terminal.`,
 				return hint.Exit(hint.Human, fmt.Errorf("accept vault: no terminal to confirm on: %w", doubt), "run kb vault accept in a terminal")
 			}
 			defer tty.Close()
-			word, what := "older", "What was added since goes, unless another device has it."
+			word, what := "older", "What was added since then is lost, unless another device has it."
 			switch {
 			case errors.Is(doubt, vaultfile.ErrForeignVault):
 				word, what = "foreign", "Its rules and hosts are somebody's who may not be you."
 			case errors.Is(doubt, vaultfile.ErrForked):
-				word, what = "forked", "What this device saved last goes, unless the file has it."
+				word, what = "forked", "What this device saved last is lost, unless the file has it."
 			}
 			tty.Printf("%s\n%s\n", plain.Clean(doubt.Error()), what)
 			answer, err := tty.AskLine(ctx, fmt.Sprintf("Type %q to take it: ", word))

@@ -64,7 +64,7 @@ vault's git repository. kb vault restore REV NAME brings back what was deleted.`
 					row("nothing by name")
 				}
 				for _, c := range p.Changes {
-					what := describeChange(c)
+					what := describeChange(c, devices)
 					if c.Device != p.Device {
 						what += ", by " + deviceName(c.Device, devices)
 					}

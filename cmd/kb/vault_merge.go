@@ -48,7 +48,7 @@ a locked key that is exit code 4, and the next kb after kb unlock merges the vau
 			devices := b.DeviceNames()
 			fmt.Fprintf(a.err, "kb: merged the vault, %s from the other side\n", plural(len(report.Changes), "change"))
 			for _, c := range report.Changes {
-				fmt.Fprintf(a.err, "    %s\n", describeChange(c))
+				fmt.Fprintf(a.err, "    %s\n", describeChange(c, devices))
 			}
 			for _, q := range report.Quarantined {
 				fmt.Fprintf(a.err, "    %s\n", describeQuarantined(q, devices))

@@ -49,12 +49,16 @@ that opens it merges both sides.`,
 				fmt.Fprintln(a.err, "git is set up already; nothing was written")
 				return nil
 			}
-			fmt.Fprintf(a.err, "wrote %s:\n    %s\n", plain.Clean(s.Attributes), plain.Clean(s.Line))
-			fmt.Fprintln(a.err, "wrote the repository's own configuration:")
+			verb, next := "found in", "next: nothing; this clone is set up"
+			if s.LineIsNew {
+				verb, next = "wrote", "next: kb sync commits the line; run kb vault setup-git once in each other clone"
+			}
+			fmt.Fprintf(a.err, "%s %s:\n    %s\n", verb, plain.Clean(s.Attributes), plain.Clean(s.Line))
+			fmt.Fprintln(a.err, "wrote to this clone's own configuration:")
 			for _, key := range sortedNames(s.Config) {
 				fmt.Fprintf(a.err, "    %s = %s\n", key, plain.Clean(s.Config[key]))
 			}
-			fmt.Fprintln(a.err, "next: kb sync commits the line; run kb vault setup-git once in each other clone")
+			fmt.Fprintln(a.err, next)
 			return nil
 		}),
 	}

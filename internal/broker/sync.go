@@ -137,6 +137,15 @@ func (b *Broker) receive(ctx context.Context, repo *vaultrepo.Repo, theirs strin
 		return ours, b.sent(ctx, nil, ours, s)
 	}
 	merged, report, err := vaultfile.Merge(ctx, ours, raw, b.identity, b.selected.memory)
+	if errors.Is(err, vaultfile.ErrWrongKey) {
+		// The remote is where it was when this device was let in by the paper
+		// key: what the file there held is in ours.
+		if has, err := repo.Has(ctx, theirs); err != nil {
+			return nil, err
+		} else if has {
+			return ours, b.sent(ctx, raw, ours, s)
+		}
+	}
 	if err != nil {
 		return nil, &RemoteVaultError{s.Remote, err}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"kb/internal/vaultrepo"
 	"kb/vaultfile"
@@ -106,14 +107,13 @@ func (b *Broker) eachVault(try func(*vault) error) error {
 	return err
 }
 
-// DeviceNames are what the devices of the selected vault are called, by id.
+// DeviceNames are what devices are called, or were before they were removed, by
+// id.
 func (b *Broker) DeviceNames() map[string]string {
 	names := map[string]string{b.identity.ID(): b.identity.Name()}
 	for _, v := range b.vaults {
 		b.mu.RLock()
-		for _, d := range v.contents.Devices {
-			names[d.ID] = d.Name
-		}
+		maps.Copy(names, v.contents.DeviceNames())
 		b.mu.RUnlock()
 	}
 	return names

@@ -19,7 +19,7 @@ import (
 	"kb/vaultfile"
 )
 
-// mergePairs is how many pairs of edits are made; without KB_E2E=1, the first
+// mergePairs is how many pairs of edits are made; without KB_THOROUGH=1, the first
 // of them are tried.
 const (
 	mergePairs = 200
@@ -53,8 +53,8 @@ func TestMergeEqualsModel(t *testing.T) {
 	for _, m := range missing {
 		t.Errorf("never met in %d pairs: %s", len(pairs), m)
 	}
-	if os.Getenv("KB_E2E") != "1" {
-		t.Logf("%d of %d pairs; all with KB_E2E=1", mergeQuick, len(pairs))
+	if os.Getenv("KB_THOROUGH") != "1" {
+		t.Logf("%d of %d pairs; all with KB_THOROUGH=1", mergeQuick, len(pairs))
 		pairs = pairs[:mergeQuick]
 	}
 	equal, conflicts, apart, byWay := make([]bool, len(pairs)), make([]int, len(pairs)), make([]int, len(pairs)), map[string]int{}

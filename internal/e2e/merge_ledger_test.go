@@ -192,6 +192,9 @@ func ledgerOf(c vaultfile.Contents, n *names, typed bool) ledger {
 		}
 	}
 	for _, s := range c.Settings {
+		if strings.HasPrefix(s.Name, "removed.") {
+			continue // what a removed device was called, for the rotation checklist
+		}
 		l["setting/"+s.Name] = map[string]string{"value": s.Value}
 	}
 	for _, client := range c.Clients {

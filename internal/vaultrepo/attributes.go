@@ -29,6 +29,7 @@ func (r *Repo) AttributesFile() string { return filepath.Join(r.Root, ".gitattri
 type Setup struct {
 	Attributes string            // path of the file
 	Line       string            // the vault's line in it
+	LineIsNew  bool              // false: the file had it, from another clone
 	Config     map[string]string // what the repository's own configuration has now
 	Changed    bool              // false: all was there already
 }
@@ -50,7 +51,7 @@ func (r *Repo) SetUp(ctx context.Context, kb string) (Setup, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Changed = changed
+	s.Changed, s.LineIsNew = changed, changed
 	settings, err := r.config(ctx)
 	if err != nil {
 		return s, fmt.Errorf("set up git: %w", err)

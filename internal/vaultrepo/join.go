@@ -39,6 +39,22 @@ var ErrUnrelated = errors.New("join the remote's changes: its history has nothin
 // ErrOldGit: git merge-tree --write-tree came with git 2.38.
 var ErrOldGit = errors.New("join the remote's changes: this needs git 2.38 or newer")
 
+// Has reports whether the current branch holds the commit already.
+func (r *Repo) Has(ctx context.Context, commit string) (bool, error) {
+	head, err := r.Head(ctx)
+	if err != nil || head == "" {
+		return false, err
+	}
+	base, err := text(r.plumb(ctx, nil, "merge-base", head, commit))
+	switch {
+	case code(err) == 1:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("compare with the remote: %w", err)
+	}
+	return base == commit, nil
+}
+
 // Join makes the current branch hold theirs too, with the given bytes for the
 // vault, which is in the work tree already, and returns the commit that it is
 // at then. HEAD's own vault must have been committed.
