@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Files: files,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"adddevice": addDevice},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"adddevice": addDevice},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
