@@ -1,0 +1,112 @@
+// Package oauth speaks to authorization servers: it gets tokens, gets new ones
+// in their place, and gives them back.
+//
+// # What it speaks
+//
+//	authorization code with PKCE on a loopback redirect   RFC 6749, 7636, 8252, 9207
+//	device code                                           RFC 8628
+//	client credentials, JWT bearer                        RFC 6749, 7523
+//	GitHub App installation tokens                        of GitHub's own kind
+//	discovery, dynamic registration                       RFC 8414, 9728, 7591
+//	revocation                                            RFC 7009
+//
+// A [Server] is what is peculiar to one authorization server, all of it data: a
+// provider's definition fills it in, or discovery does. Nothing here knows a
+// provider's name.
+//
+// # What it leaves out
+//
+// It keeps nothing: tokens are internal/state's. When to ask for new ones, and
+// that only one process asks, is internal/refresh's. It opens no browser and
+// draws nothing; [Loopback] and [Device] say what a person has to see.
+//
+// # Care with answers
+//
+// Every request is made by the client that the caller gives, once: no redirect
+// is followed and nothing is tried again. Answers are read up to a bound.
+// Errors hold the error code of RFC 6749, the status and a cleaned description;
+// never a body, a token or a query.
+package oauth
+
+import (
+	"time"
+
+	"kb/internal/secret"
+)
+
+// Server is one authorization server, and its habits.
+type Server struct {
+	Issuer        string // RFC 8414 issuer identifier; compared with "iss" (RFC 9207) where ISS says that it comes
+	Authorization string // endpoint URLs; empty: the server has none
+	Token         string
+	Device        string
+	Revocation    string
+	Registration  string
+	Resource      string // RFC 8707 "resource" parameter; empty: not sent
+	ISS           bool   // authorization_response_iss_parameter_supported
+
+	ClientAuth     ClientAuth        // how the token endpoint wants the client's secret; "" is AuthPost
+	JSON           bool              // the token endpoint takes a JSON body and not a form
+	Separator      string            // between scopes; "" is a space
+	PKCE           string            // "" is S256; "none" for a server that refuses the parameters
+	Authorize      map[string]string // further parameters of the authorization request
+	TokenParams    map[string]string // further parameters of every token request
+	Header         map[string]string // constant header fields of every token request
+	At             string            // path into the token answer where the token's object is ("authed_user"); "" is the top
+	RefreshToken   string            // where refreshing differs: its own endpoint; "" is Token
+	RevokeMethod   string            // HTTP method of the revocation; "" is POST
+	RevokeWhat     string            // "refresh" (the default), "access", or "grant": the whole grant ends with it
+	RevokeAuth     string            // "" as ClientAuth, "bearer": with the token itself
+	RevokeParam    string            // name of the parameter that holds the token; "" is "token"
+	RedirectTo     string            // redirect URI; "" is http://127.0.0.1:{port}/callback, where {port} is any free one
+	AccessLifetime time.Duration     // life of an access token where the answer does not say; 0: unknown
+}
+
+// ClientAuth is how a client shows that it is itself at the token endpoint
+// (RFC 6749 section 2.3).
+type ClientAuth string
+
+// Ways of client authentication.
+const (
+	AuthPost  ClientAuth = "post"  // client_id and client_secret in the body
+	AuthBasic ClientAuth = "basic" // HTTP Basic
+	AuthNone  ClientAuth = "none"  // a public client: client_id in the body
+)
+
+// Client is a client that is registered at a server.
+type Client struct {
+	ID       string
+	Secret   secret.Value // empty for a public client
+	Redirect string       // that was registered; "" as the server's RedirectTo
+}
+
+// Tokens are what a token endpoint answered.
+type Tokens struct {
+	Access  secret.Value
+	Refresh secret.Value // empty when the answer had none
+	Type    string       // as the server says it, mostly "Bearer"
+	Expires time.Time    // of the access token; zero when nobody knows
+	Scopes  []string     // granted; nil when the answer does not say
+	IDToken secret.Value // OpenID Connect; empty when there is none
+}
+
+// Error is an answer in which a server says no (RFC 6749 section 5.2), or
+// that is none: then Code is empty.
+type Error struct {
+	Endpoint    string // "token", "device", "revocation", "registration", "authorization", "metadata"
+	Host        string
+	Status      int
+	Code        string // "invalid_grant"
+	Description string // cleaned, at most 200 bytes
+	RetryAfter  time.Duration
+}
+
+// Error codes that callers look at.
+const (
+	CodeInvalidGrant         = "invalid_grant"
+	CodeInvalidClient        = "invalid_client"
+	CodeAuthorizationPending = "authorization_pending"
+	CodeSlowDown             = "slow_down"
+	CodeExpiredToken         = "expired_token"
+	CodeAccessDenied         = "access_denied"
+)
