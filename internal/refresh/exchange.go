@@ -150,18 +150,13 @@ type failure struct {
 	answered bool          // the server has not made new tokens, for sure
 }
 
-// endings are the error codes that say so of a refresh token: RFC 6749's, and
-// of servers with codes of their own GitHub's
-// (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens).
-var endings = map[string]bool{oauth.CodeInvalidGrant: true, "bad_refresh_token": true}
-
 // passingCodes are error codes that are about the moment. Those of RFC 6749
 // section 4.1.2.1 are for authorization, but token endpoints use them as well.
 var passingCodes = map[string]bool{"temporarily_unavailable": true, "server_error": true, oauth.CodeSlowDown: true}
 
 func judge(err error, reached bool, g *Grant) failure {
-	e := answerOf(err)
-	if e == nil || e.Status == 0 {
+	e, ok := errors.AsType[*oauth.Error](err)
+	if !ok || e.Status == 0 {
 		return failure{kind: passing, reason: reasonOf(err), answered: !reached}
 	}
 	f := failure{kind: passing, reason: reasonOf(err), after: e.RetryAfter}
@@ -171,7 +166,7 @@ func judge(err error, reached bool, g *Grant) failure {
 		f.answered = true
 	case e.Code == "":
 		// A page in place of an answer, or a redirect: something stands between.
-	case endings[e.Code] && !g.minted():
+	case e.Code == oauth.CodeInvalidGrant && !g.minted():
 		f.kind, f.answered = ended, true
 	default:
 		f.kind, f.answered = denied, true
@@ -246,16 +241,6 @@ func (p *performer) failed(ctx context.Context, j job, f failure) (state.Token, 
 		return t, err
 	}
 	return t, nil
-}
-
-// answerOf is the server's answer in an error, nil if there was none.
-func answerOf(err error) *oauth.Error {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if e, ok := any(err).(*oauth.Error); ok {
-			return e
-		}
-	}
-	return nil
 }
 
 // reasonOf is an error in the words of status and dashboard.

@@ -1,7 +1,11 @@
 package refresh
 
 import (
+	"context"
+	"fmt"
+
 	"kb/internal/oauth"
+	"kb/internal/secret"
 )
 
 // Kinds of a [Grant].
@@ -24,3 +28,14 @@ type Grant struct {
 // minted reports whether new tokens are made of the login's own keys: there is
 // no refresh token that could be lost, and a refusal may be about the clock.
 func (g *Grant) minted() bool { return g.Kind != KindRefresh }
+
+// ask gets new tokens by a grant.
+func ask(ctx context.Context, f *oauth.Flows, g Grant, refresh secret.Value) (oauth.Tokens, error) {
+	switch g.Kind {
+	case KindRefresh:
+		return f.Refresh(ctx, g.Server, g.Client, refresh, g.Scopes)
+	case KindClientCredentials:
+		return f.ClientCredentials(ctx, g.Server, g.Client, g.Scopes)
+	}
+	return oauth.Tokens{}, fmt.Errorf("refresh by %q: unknown kind of grant", g.Kind)
+}

@@ -15,7 +15,11 @@ import (
 // Options are what a Manager is made with.
 type Options struct {
 	Store *state.Store
-	// Exchange asks for tokens; refresh is empty for a grant that needs none.
+	// Flows speaks to authorization servers. It is called for each request, in
+	// which device settings may have changed.
+	Flows func() *oauth.Flows
+	// Exchange asks for tokens in the place of Flows; refresh is empty for a
+	// grant that needs none. Nil means Flows.
 	Exchange func(ctx context.Context, g Grant, refresh secret.Value) (oauth.Tokens, error)
 	// Now is the wall clock, nil the system's.
 	Now func() time.Time
@@ -59,6 +63,11 @@ type Manager struct {
 
 // New returns a Manager. It starts nothing.
 func New(o Options) *Manager {
+	if o.Exchange == nil {
+		o.Exchange = func(ctx context.Context, g Grant, refresh secret.Value) (oauth.Tokens, error) {
+			return ask(ctx, o.Flows(), g, refresh)
+		}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
