@@ -17,6 +17,7 @@ var revealers = map[string]string{
 	"cmd/kb/device_addci.go":         "the file that kb device add-ci makes, where the user asked for it",
 	"cmd/kb/device_recovery.go":      "the recovery key is shown once, for paper",
 	"cmd/kb/plugins.go":              "what an age plugin asks for goes to that plugin",
+	"internal/adopt/adopt.go":        "a program's own file is read member by member, and written with placeholders in their place",
 	"internal/broker/device.go":      "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go": "the session's proxy token goes into the child's environment",
 	"internal/broker/gitconfig.go":   "a remote is compared with its text without a password: one that holds one is left alone",
