@@ -17,9 +17,9 @@ import (
 // login, and this device has not seen it yet.
 var errServerUnknown = errors.New("the login's authorization server is not known on this device yet")
 
-// flows are what speaks to authorization servers, with this device's roots and
+// oauth is what speaks to authorization servers, with this device's roots and
 // no proxy. Where those cannot be read, every request fails with the reason.
-func (b *Broker) flows() *oauth.Flows {
+func (b *Broker) oauth() *oauth.Flows {
 	client, err := b.client()
 	if err != nil {
 		client = &http.Client{Transport: failing{err}}
@@ -83,32 +83,30 @@ func (b *Broker) serverFor(ctx context.Context, l vaultfile.Login, m *providers.
 	if !ok || record.Issuer == "" {
 		return oauth.Server{}, err
 	}
-	if server, err = b.flows().Metadata(ctx, record.Issuer); err != nil {
+	if server, err = b.oauth().Metadata(ctx, record.Issuer); err != nil {
 		return oauth.Server{}, err
 	}
-	return habits(server, m.Server), nil
+	server = habits(server, m.Server)
+	server.ClientAuth = authFor(server, oauth.Client{Secret: record.ClientSecret})
+	return server, nil
 }
 
-// findServer finds the authorization server for a new login.
-func (b *Broker) findServer(ctx context.Context, m *providers.Method, base string) (oauth.Server, error) {
+// findServer finds the authorization server for a new login, and the scopes
+// that it should ask for where it was found.
+func (b *Broker) findServer(ctx context.Context, m *providers.Method, base string) (server oauth.Server, scopes []string, err error) {
 	if !isFound(m) {
-		return serverOf(m.Server), nil
+		return serverOf(m.Server), nil, nil
 	}
-	var server oauth.Server
-	var err error
-	if m.Discover {
-		resource := m.Server.Resource
-		if base != "" && resource == "" {
-			resource = base
-		}
-		server, _, err = b.flows().Discover(ctx, resource)
-	} else {
-		server, err = b.flows().Metadata(ctx, m.Server.Issuer)
+	if !m.Discover {
+		server, err = b.oauth().Metadata(ctx, m.Server.Issuer)
+		return habits(server, m.Server), nil, err
 	}
-	if err != nil {
-		return oauth.Server{}, err
+	resource := base
+	if m.Server != nil && m.Server.Resource != "" {
+		resource = m.Server.Resource
 	}
-	return habits(server, m.Server), nil
+	server, found, err := b.oauth().Discover(ctx, resource)
+	return habits(server, m.Server), found.Scopes, err
 }
 
 // habits adds what the definition knows of a server that was found. Where it

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kb/internal/audit"
+	"kb/internal/refresh"
 	"kb/internal/state"
 	"kb/profile"
 	"kb/providers"
@@ -61,6 +62,8 @@ type Broker struct {
 	now        func() time.Time
 	random     io.Reader
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	tokens     *refresh.Manager // of the logins that expire
+	learned    sync.Map         // loginKey -> oauth.Client, of agents' own requests
 
 	standing *standing // nil unless Options.Standing was given
 

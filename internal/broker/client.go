@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 
 	"kb/internal/oauth"
@@ -124,40 +122,40 @@ func (b *Broker) protocolClient(_ string, c vaultfile.Client) (oauth.Client, err
 	return oauth.Client{ID: c.ClientID, Secret: c.ClientSecret, Redirect: c.Redirect}, nil
 }
 
-// register registers a client at a server (RFC 7591). Its redirect has a port
-// of its own, since not every server takes any other than the one it was told.
+// register registers a client at a server (RFC 7591), and returns its record.
 func (b *Broker) register(ctx context.Context, provider string, server oauth.Server, scopes []string) (vaultfile.Client, error) {
 	if server.Registration == "" {
-		return vaultfile.Client{}, fmt.Errorf("log in at %s: %w", provider, ErrNoRegistration)
+		return vaultfile.Client{}, ErrNoRegistration
 	}
-	redirect := cmp.Or(server.RedirectTo, "http://127.0.0.1:{port}/callback")
+	redirect := server.RedirectTo
 	if strings.Contains(redirect, "{port}") {
-		port, err := freePort(ctx)
-		if err != nil {
-			return vaultfile.Client{}, err
-		}
-		redirect = strings.Replace(redirect, "{port}", strconv.Itoa(port), 1)
+		redirect = "" // a port of the client's own
 	}
-	got, err := b.flows().Register(ctx, server, oauth.Registration{Name: "kb", Redirects: []string{redirect}, Scopes: scopes})
+	got, err := b.oauth().Register(ctx, server, oauth.Registration{Scopes: scopes, Redirect: redirect})
 	if err != nil {
 		return vaultfile.Client{}, err
 	}
-	issuer := cmp.Or(server.Issuer, server.Token)
 	return vaultfile.Client{
-		Name: provider + "/" + hostOf(issuer), Issuer: server.Issuer, ClientID: got.Client.ID, ClientSecret: got.Client.Secret,
-		RegistrationToken: got.RegistrationToken, RegistrationURI: got.RegistrationURI, Redirect: redirect, Expires: got.Expires,
+		Name: dynamicName(provider, server), Issuer: server.Issuer, ClientID: got.Client.ID, ClientSecret: got.Client.Secret,
+		RegistrationToken: got.RegistrationToken, RegistrationURI: got.RegistrationURI, Redirect: got.Client.Redirect, Expires: got.Expires,
 	}, nil
 }
 
-// freePort is a port of the loopback address that nobody listens on now.
-func freePort(ctx context.Context) (int, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a port: %w", err)
+// dynamicName is the name of the record of a client that a server registered.
+func dynamicName(provider string, server oauth.Server) string {
+	return provider + "/" + hostOf(cmp.Or(server.Issuer, server.Token))
+}
+
+// authFor is how a client shows who it is at a server that registered it: it
+// has a secret only where the server gave it one.
+func authFor(server oauth.Server, client oauth.Client) oauth.ClientAuth {
+	switch {
+	case client.Secret.IsZero():
+		return oauth.AuthNone
+	case server.ClientAuth == oauth.AuthNone || server.ClientAuth == "":
+		return oauth.AuthBasic // RFC 7591 section 2: what goes without saying
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return server.ClientAuth
 }
 
 // learnClient takes the client of an agent's own request where a login has
@@ -181,6 +179,6 @@ func (b *Broker) learnClient(ctx context.Context, c *credentials, client oauth.C
 	}
 	record := vaultfile.Client{Name: clientName(c.login.Provider, c.login.Base), ClientID: client.ID, ClientSecret: client.Secret}
 	if err := b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.PutClient(record) }); err != nil {
-		b.complainOf(v, "the client of %s could not be kept: %v", c.login.Provider, err)
+		b.say(v, "the client of %s could not be kept: %v", c.login.Provider, err)
 	}
 }

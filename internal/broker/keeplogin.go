@@ -176,7 +176,7 @@ func (g *granting) giveBack(ctx context.Context, tokens oauth.Tokens, account st
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokePatience)
 	defer cancel()
-	if err := g.b.flows().Revoke(ctx, g.server, g.client, tokens); err != nil {
+	if err := g.b.oauth().Revoke(ctx, g.server, g.client, tokens); err != nil {
 		return fmt.Errorf("revoke what %s gave: %w", g.login.Provider, err)
 	}
 	return nil

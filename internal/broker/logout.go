@@ -176,7 +176,7 @@ func (b *Broker) revokeLeaving(ctx context.Context, out leaving, result *LogoutR
 	}
 	ctx, cancel := context.WithTimeout(ctx, revokePatience)
 	defer cancel()
-	if err := b.flows().Revoke(ctx, out.server, out.client, tokens); err != nil {
+	if err := b.oauth().Revoke(ctx, out.server, out.client, tokens); err != nil {
 		result.Note = fmt.Sprintf("the tokens could not be revoked: %v", err)
 		return err
 	}

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +98,7 @@ func (b *Broker) LoginOAuth(ctx context.Context, o OAuthLogin) (LoginResult, err
 		}
 		if way == FlowCode {
 			tokens, err = g.byCode(ctx)
-		} else if device, err = b.flows().Device(ctx, g.server, g.client, g.scopes); err == nil {
+		} else if device, err = b.oauth().Device(ctx, g.server, g.client, g.scopes); err == nil {
 			tokens, err = g.byDevice(ctx, device, false)
 		}
 	}
@@ -148,14 +147,17 @@ func (b *Broker) granting(ctx context.Context, o OAuthLogin) (*granting, error) 
 		return fail(ErrNoFlow)
 	}
 	g.login.Method = g.method.Name
-	if g.scopes == nil {
-		g.scopes = g.method.Scopes
-	}
 	if o.Sync == SyncYes && g.method.Refresh == "rotate" {
 		return fail(ErrRotates)
 	}
-	if g.server, err = b.findServer(ctx, g.method, g.login.Base); err != nil {
+	var asked []string
+	if g.server, asked, err = b.findServer(ctx, g.method, g.login.Base); err != nil {
 		return fail(err)
+	}
+	for _, scopes := range [][]string{g.method.Scopes, asked} {
+		if g.scopes == nil {
+			g.scopes = scopes
+		}
 	}
 	if err := g.findClient(ctx); err != nil {
 		return fail(err)
@@ -176,19 +178,22 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 	at := g.login
 	at.Profile, at.Client = g.full, ""
 	if g.method.Client == providers.ClientDynamic {
-		at.Client = g.login.Provider + "/" + hostOf(cmp.Or(g.server.Issuer, g.server.Token))
-		if record, ok := b.clientRecord(g.full, at.Client); !ok || b.over(record) {
-			fresh, err := b.register(ctx, g.login.Provider, g.server, g.scopes)
-			if err == nil {
-				g.record, g.login.Client = &fresh, fresh.Name
-				g.client, err = b.protocolClient(g.full, fresh)
-				return err
-			}
-			if !errors.Is(err, ErrNoRegistration) {
-				return err
-			}
-			at.Client = "" // one of the user's own serves as well
+		at.Client = dynamicName(g.login.Provider, g.server)
+		record, ok := b.clientRecord(g.full, at.Client)
+		if !ok || b.over(record) {
+			record, err = b.register(ctx, g.login.Provider, g.server, g.scopes)
+			g.record = &record
 		}
+		if err == nil {
+			g.login.Client = record.Name
+			g.client, err = b.protocolClient(g.full, record)
+			g.server.ClientAuth = authFor(g.server, g.client)
+			return err
+		}
+		if !errors.Is(err, ErrNoRegistration) {
+			return err
+		}
+		at.Client, g.record = "", nil // one of the user's own serves as well
 	}
 	for _, name := range []string{at.Client, clientName(at.Provider, at.Base)} {
 		if _, ok := b.clientRecord(g.full, name); ok {
@@ -234,7 +239,7 @@ func (b *Broker) remote() bool { return b.getenv("SSH_CONNECTION") != "" || b.ge
 
 // byCode waits for the browser, or for the address that it ended at.
 func (g *granting) byCode(ctx context.Context) (oauth.Tokens, error) {
-	l, err := g.b.flows().Loopback(ctx, g.server, g.client, g.scopes)
+	l, err := g.b.oauth().Loopback(ctx, g.server, g.client, g.scopes)
 	if err != nil {
 		return oauth.Tokens{}, err
 	}

@@ -56,7 +56,7 @@ func (g *granting) pending() (*oauth.Device, error) {
 		p.Method != g.method.Name || p.Base != g.login.Base || p.Client != g.client.ID {
 		return nil, g.b.store.DeletePending(key)
 	}
-	return g.b.flows().ResumeDevice(g.server, g.client, oauth.DevicePending{
+	return g.b.oauth().ResumeDevice(g.server, g.client, oauth.DevicePending{
 		Code: secret.New(p.Code), UserCode: p.User, VerificationURI: p.URL, VerificationURIComplete: p.Complete,
 		Expires: p.Expires, Interval: p.Interval,
 	}), nil

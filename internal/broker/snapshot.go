@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
-	"kb/internal/secret"
 	"kb/internal/secretref"
 	"kb/profile"
 	"kb/providers"
-	"kb/proxy"
 	"kb/vaultfile"
 )
 

@@ -2,9 +2,7 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"kb/internal/audit"
 	"kb/internal/secret"

@@ -104,7 +104,7 @@ func (b *Broker) endOrphan(ctx context.Context, v *vault, k state.LoginKey) stri
 	}
 	revoking, stop := context.WithTimeout(ctx, revokePatience)
 	defer stop()
-	err = b.flows().Revoke(revoking, server, client, oauth.Tokens{Access: token.Access, Refresh: token.Refresh})
+	err = b.oauth().Revoke(revoking, server, client, oauth.Tokens{Access: token.Access, Refresh: token.Refresh})
 	switch {
 	case err == nil:
 		return b.forget(k, name+": this device's tokens are revoked and deleted")
