@@ -115,10 +115,10 @@ func (p *testPolicy) watch(inj *Injection) *Injection {
 		if once.Swap(true) {
 			panic("Done was called twice")
 		}
-		p.done.Add(1)
 		p.mu.Lock()
 		p.outcomes = append(p.outcomes, o)
 		p.mu.Unlock()
+		p.done.Add(1)
 	}
 	return inj
 }
