@@ -16,6 +16,7 @@ import (
 
 	"kb/internal/audit"
 	"kb/internal/refresh"
+	"kb/internal/secretref"
 	"kb/internal/state"
 	"kb/profile"
 	"kb/providers"
@@ -64,6 +65,9 @@ type Broker struct {
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	tokens     *refresh.Manager // of the logins that expire
 	learned    sync.Map         // loginKey -> oauth.Client, of agents' own requests
+
+	resolving   *secretref.Resolver // see refs
+	resolveOnce sync.Once
 
 	standing *standing // nil unless Options.Standing was given
 

@@ -99,7 +99,7 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	}
 	known := login
 	login.Profile = name
-	joined := b.join(known, func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
+	joined := b.join(known, func(_, ref string) (secret.Value, error) { return b.refs().Resolve(ctx, ref, nil) })
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:
