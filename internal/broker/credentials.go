@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"maps"
 	"net/url"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"kb/internal/secret"
+	"kb/internal/secretref"
 	"kb/internal/state"
 	"kb/providers"
 	"kb/proxy"
@@ -93,7 +95,8 @@ func join(l vaultfile.Login, catalog *providers.Catalog, resolve func(field, ref
 		return c
 	}
 	fields, err := fieldsOf(l, resolve)
-	if err != nil {
+	later := errors.Is(err, secretref.ErrNotYet) // it is resolved at its first use
+	if err != nil && !later {
 		c.problem, c.unresolved = err.Error(), true
 	}
 	compiled, err := definition.Compile(l.Method, fields)
@@ -102,7 +105,7 @@ func join(l vaultfile.Login, catalog *providers.Catalog, resolve func(field, ref
 		return c
 	}
 	c.rules = compiled
-	if !c.unresolved {
+	if !c.unresolved && !later {
 		c.bound.Store(c.bind(compiled))
 	}
 	return c

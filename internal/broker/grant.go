@@ -93,7 +93,7 @@ func (b *Broker) grant(ctx context.Context, l vaultfile.Login) (refresh.Grant, e
 		}
 		return refresh.Grant{Kind: refresh.KindRefresh, Server: server, Client: client}, nil
 	}
-	fields, err := fieldsOf(l, b.references(l))
+	fields, err := fieldsOf(l, b.referencesWithin(ctx, l))
 	if err != nil {
 		return fail(err)
 	}
@@ -154,7 +154,8 @@ func (b *Broker) mint(ctx context.Context, c *credentials, try bool) (*bound, st
 	fail := func(err error) (*bound, state.Token, error) {
 		return nil, state.Token{}, fmt.Errorf("log in at %s: %w", c.key.provider, err)
 	}
-	fields, err := fieldsOf(c.login, b.references(c.login))
+	// The person who is here gives these references.
+	fields, err := fieldsOf(c.login, func(_, ref string) (secret.Value, error) { return b.refs().Resolve(ctx, ref, nil) })
 	if err != nil {
 		return fail(err)
 	}

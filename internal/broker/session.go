@@ -120,6 +120,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	s.explain(spec, removed)
 	s.background(s.watch)
 	s.background(s.upkeep)
+	s.background(func(ctx context.Context) { b.fetchReferences(ctx, loginsOf(s.snapshot.Load())) })
 	return s, nil
 }
 

@@ -59,7 +59,7 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
-			c := b.join(l, b.references(l))
+			c := b.join(l, b.referencesNow(l))
 			if c.flows() {
 				b.bindStored(c)
 				c.endpoints = b.endpointsOf(c)

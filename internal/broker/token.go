@@ -9,6 +9,7 @@ import (
 	"kb/internal/state"
 	"kb/providers"
 	"kb/proxy"
+	"kb/vaultfile"
 )
 
 // usable returns what goes on a login's requests now. It waits, as long as ctx
@@ -101,12 +102,19 @@ func (s *snapshot) carry(old *snapshot) {
 }
 
 // resolve resolves the references of a login whose value is not there.
-func (b *Broker) resolve(_ context.Context, c *credentials) (*bound, error) {
-	fields, err := fieldsOf(c.login, b.references(c.login))
+func (b *Broker) resolve(ctx context.Context, c *credentials) (*bound, error) {
+	fields, err := fieldsOf(c.login, b.referencesWithin(ctx, c.login))
 	if err != nil {
 		return nil, err
 	}
 	return c.bindFields(fields)
+}
+
+// referencesWithin is references for those who have a context.
+func (b *Broker) referencesWithin(ctx context.Context, l vaultfile.Login) func(field, ref string) (secret.Value, error) {
+	return func(field, ref string) (secret.Value, error) {
+		return b.refs().Resolve(ctx, ref, b.agreed(l, field, ref))
+	}
 }
 
 func (c *credentials) bindFields(fields map[string]secret.Value) (*bound, error) {
@@ -148,7 +156,7 @@ func (s *Session) renew(ctx context.Context, c *credentials, refused *bound) *bo
 
 // resolveAgain resolves the references of a login once more, because what they
 // stood for was refused: it may have been changed where it is kept.
-func (s *Session) resolveAgain(_ context.Context, c *credentials, refused *bound) *bound {
+func (s *Session) resolveAgain(ctx context.Context, c *credentials, refused *bound) *bound {
 	if len(c.login.Refs) == 0 || refused.fruitless.Load() {
 		return nil
 	}
@@ -157,7 +165,11 @@ func (s *Session) resolveAgain(_ context.Context, c *credentials, refused *bound
 	if now := c.bound.Load(); now != refused {
 		return now
 	}
-	fields, err := fieldsOf(c.login, s.broker.references(c.login))
+	s.broker.forgetReferences(c.login)
+	fields, err := fieldsOf(c.login, s.broker.referencesWithin(ctx, c.login))
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		s.note(fmt.Sprintf("%s refused the credential of %s, and its reference cannot be resolved again", c.key.provider, s.show(c.key.profile)), err.Error())
 		refused.fruitless.Store(true)
