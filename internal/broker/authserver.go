@@ -41,8 +41,8 @@ func serverOf(s *providers.Server) oauth.Server {
 		Issuer: s.Issuer, Authorization: s.Authorization, Token: s.Token, Device: s.Device,
 		Revocation: s.Revocation, Registration: s.Registration, Resource: s.Resource, ISS: s.ISS,
 		ClientAuth: oauth.ClientAuth(s.ClientAuth), JSON: s.JSON, Separator: s.Separator, PKCE: s.PKCE,
-		Authorize: s.Authorize, TokenParams: s.TokenParams, Header: s.Header, At: s.At, RefreshToken: s.RefreshToken,
-		RevokeMethod: s.RevokeMethod, RevokeWhat: s.RevokeWhat, RevokeAuth: s.RevokeAuth, RevokeParam: s.RevokeParam,
+		Authorize: s.Authorize, TokenParams: s.TokenParams, Header: s.Header, At: s.At, RefreshToken: s.RefreshToken, InvalidGrant: s.InvalidGrant,
+		RevokeMethod: s.RevokeMethod, RevokeWhat: s.RevokeWhat, RevokeAuth: s.RevokeAuth, RevokeParam: s.RevokeParam, RevokeJSON: s.RevokeJSON,
 		RedirectTo: s.RedirectTo, AccessLifetime: s.Lifetime(),
 	}
 }
@@ -118,6 +118,7 @@ func habits(found oauth.Server, known *providers.Server) oauth.Server {
 	own := serverOf(known)
 	found.JSON, found.Separator, found.At = own.JSON, own.Separator, own.At
 	found.Authorize, found.TokenParams, found.Header = own.Authorize, own.TokenParams, own.Header
+	found.InvalidGrant, found.RevokeJSON = own.InvalidGrant, own.RevokeJSON
 	found.RevokeMethod, found.RevokeWhat, found.RevokeAuth, found.RevokeParam = own.RevokeMethod, own.RevokeWhat, own.RevokeAuth, own.RevokeParam
 	if found.ClientAuth == "" {
 		found.ClientAuth = own.ClientAuth

@@ -114,7 +114,7 @@ func minted(m *providers.Method, fields map[string]secret.Value, scopes []string
 	switch m.Flow {
 	case providers.FlowClientCredentials:
 		g.Kind = refresh.KindClientCredentials
-		g.Client = oauth.Client{ID: fields[clientIDField].Reveal(), Secret: fields[clientSecretField]}
+		g.Client = clientIn(fields)
 		g.Server.TokenParams = map[string]string{}
 		for name, value := range m.Server.TokenParams {
 			if field, ok := strings.CutPrefix(value, "{"); ok {
@@ -143,6 +143,11 @@ func minted(m *providers.Method, fields map[string]secret.Value, scopes []string
 		return g, ErrNoFlow
 	}
 	return g, nil
+}
+
+// clientIn is the client among the fields of a login.
+func clientIn(fields map[string]secret.Value) oauth.Client {
+	return oauth.Client{ID: fields[clientIDField].Reveal(), Secret: fields[clientSecretField]}
 }
 
 // mint gets the first token of a login that makes its own, if it is to be tried

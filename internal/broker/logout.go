@@ -88,7 +88,7 @@ func (b *Broker) leaving(spec LogoutSpec) (leaving, error) {
 		out.plan.Key = true
 		if c.method != nil && c.flows() {
 			out.server, _ = b.serverKnown(l, c.method)
-			out.client = oauth.Client{ID: l.Secrets[clientIDField].Reveal(), Secret: l.Secrets[clientSecretField]}
+			out.client = clientIn(l.Secrets)
 		}
 		out.plan.Revokes = out.server.Revocation != "" && out.had
 		return out, nil
