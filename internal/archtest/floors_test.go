@@ -36,7 +36,7 @@ var floors = map[string]room{
 
 	"internal/broker": {floor: 2, only: []string{
 		"vaultfile", "providers", "proxy", "profile",
-		"internal/oauth", "internal/state", "internal/audit", "internal/secretref", "internal/clientenv",
+		"internal/oauth", "internal/refresh", "internal/state", "internal/audit", "internal/secretref", "internal/clientenv",
 		"internal/vaultrepo",
 		"internal/secret", "internal/hint", "internal/plain", "internal/atomicfile",
 	}},
@@ -45,6 +45,8 @@ var floors = map[string]room{
 	"providers":          {floor: 1},
 	"proxy":              {floor: 1},
 	"internal/oauth":     {floor: 1},
+	// The engine is between the protocol and the shelf, and is theirs alone.
+	"internal/refresh": {floor: 1, also: []string{"internal/oauth", "internal/state"}},
 	"internal/audit":     {floor: 1},
 	"internal/state":     {floor: 1},
 	"internal/sandbox":   {floor: 1},

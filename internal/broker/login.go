@@ -37,8 +37,12 @@ type LoginSpec struct {
 
 // LoginResult is what came of it.
 type LoginResult struct {
-	Account string // as the provider answered; empty when not asked
-	Note    string
+	Account    string // as the provider answered; empty when not asked
+	Note       string
+	Pending    bool      // a person has to go on elsewhere: the same call again asks whether it was done
+	Expires    time.Time // of the token; zero when it does not, or nobody knows
+	Scopes     []string  // that were granted; nil when not said
+	DeviceOnly bool      // the login is of this device alone: others make their own
 }
 
 // RejectedError says that the provider refused the credential.

@@ -11,6 +11,8 @@ import (
 const (
 	StateOK         = "ok"
 	StateExpiring   = "expiring"
+	StateRefreshing = "refreshing"
+	StateOffline    = "offline"
 	StateNeedsLogin = "needs login"
 	StateUnknown    = "unknown"
 )
@@ -25,6 +27,13 @@ type LoginState struct {
 	Vault  string          // that it is in
 	State  string
 	Reason string
+	Since  time.Time // of State; zero when it is not known
+
+	Expires time.Time // of the token, or of the key; zero when it does not, or nobody knows
+	Next    time.Time // when the token is refreshed next; zero when it is not
+	Missing bool      // this device has still to make the login (kb login --all)
+	OAuth   bool      // a person grants it: LoginOAuth makes it
+	Fix     string    // the command that mends it; "" when nothing is to be done
 }
 
 // LoginStates lists every login, by profile and provider.
@@ -32,7 +41,7 @@ func (b *Broker) LoginStates() []LoginState {
 	contents, names := b.All(), b.names()
 	states := make([]LoginState, 0, len(contents.Logins))
 	for _, l := range contents.Logins {
-		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault"}
+		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault", Expires: l.Expires}
 		home, _ := b.split(l.Profile)
 		s.Vault, s.Login.Profile = home.name, names.show(l.Profile)
 		want := ""
@@ -54,6 +63,12 @@ func (b *Broker) LoginStates() []LoginState {
 		case len(l.Refs) > 0:
 			s.Reason = "reference, resolved at use"
 		}
+		if s.State == StateNeedsLogin || s.State == StateExpiring {
+			s.Fix = fmt.Sprintf("kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
+			if s.Login.As != "" {
+				s.Fix += " --as " + s.Login.As
+			}
+		}
 		states = append(states, s)
 	}
 	return states
@@ -73,12 +88,8 @@ func (b *Broker) Attention() []string {
 	out = append(out, b.deviceAttention()...)
 	out = append(out, b.conflicts()...)
 	for _, s := range b.LoginStates() {
-		if s.State == StateNeedsLogin || s.State == StateExpiring {
-			fix := fmt.Sprintf("run kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
-			if s.Login.As != "" {
-				fix += " --as " + s.Login.As
-			}
-			out = append(out, fmt.Sprintf("%s at %s: %s; %s", s.Login.Profile, s.Login.Provider, s.Reason, fix))
+		if s.Fix != "" {
+			out = append(out, fmt.Sprintf("%s at %s: %s; run %s", s.Login.Profile, s.Login.Provider, s.Reason, s.Fix))
 		}
 	}
 	return out
