@@ -140,7 +140,7 @@ func putLogins(tx *vaultfile.Tx, catalog *providers.Catalog, withService bool, n
 			}
 		}
 		method := p.Login.Methods()[0]
-		login := vaultfile.Login{Profile: who, Provider: p.Name, As: as, Method: method.Method, Secrets: map[string]secret.Value{}}
+		login := vaultfile.Login{Profile: who, Provider: p.Name, As: as, Method: method.Name, Secrets: map[string]secret.Value{}}
 		for _, f := range method.Fields {
 			login.Secrets[f.Name] = secret.New(token)
 		}

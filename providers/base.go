@@ -65,7 +65,7 @@ func (p *Provider) ForBase(base string) (*Provider, error) {
 	}
 	if p.Identity != nil {
 		id := *p.Identity
-		id.URL = strings.Replace(id.URL, hostVar, at.authority+at.prefix, 1)
+		id.URL = at.fill(id.URL)
 		q.Identity = &id
 	}
 	q.SecretPaths, q.secret = slices.Clone(p.SecretPaths), nil
@@ -139,21 +139,33 @@ func (b baseURL) hosts(patterns []string) []string {
 	return out
 }
 
-// login fills in the pages where one makes a credential.
+// login fills in the pages where one makes a credential, and the authorization
+// server's addresses.
 func (b baseURL) login(l Login) Login {
-	fill := func(m KeyLogin) KeyLogin {
-		m.Page = strings.Replace(m.Page, hostVar, b.authority+b.prefix, 1)
+	fill := func(m Method) Method {
+		m.Page = b.fill(m.Page)
+		m.Server = m.Server.clone()
+		if m.Server != nil {
+			for _, address := range m.Server.addresses() {
+				*address = b.fill(*address)
+			}
+		}
 		return m
 	}
-	if l.Key != nil {
-		first := fill(*l.Key)
-		l.Key = &first
+	if l.Default != nil {
+		first := fill(*l.Default)
+		l.Default = &first
 	}
 	l.Other = slices.Clone(l.Other)
 	for i := range l.Other {
 		l.Other[i] = fill(l.Other[i])
 	}
 	return l
+}
+
+// fill puts the base URL in an address's place for it.
+func (b baseURL) fill(address string) string {
+	return strings.Replace(address, hostVar, b.authority+b.prefix, 1)
 }
 
 func usesBase(hosts []string) bool {

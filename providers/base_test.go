@@ -25,8 +25,8 @@ func TestForBase(t *testing.T) {
 			t.Errorf("ForBase(%q): %v", base, err)
 			continue
 		}
-		if page := "https://" + strings.TrimSuffix(strings.TrimPrefix(want.identity, "https://"), "/api/v4/user") + "/-/user_settings/personal_access_tokens"; q.Login.Key.Page != page {
-			t.Errorf("ForBase(%q): tokens are made at %q, want %q", base, q.Login.Key.Page, page)
+		if page := "https://" + strings.TrimSuffix(strings.TrimPrefix(want.identity, "https://"), "/api/v4/user") + "/-/user_settings/personal_access_tokens"; q.Login.Default.Page != page {
+			t.Errorf("ForBase(%q): tokens are made at %q, want %q", base, q.Login.Default.Page, page)
 		}
 		if q.Hosts[0] != want.host || q.Identity.URL != want.identity || q.NeedsBase() {
 			t.Errorf("ForBase(%q): host %q, identity %q", base, q.Hosts[0], q.Identity.URL)

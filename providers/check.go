@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,10 +12,6 @@ import (
 // minEntropy is how far placeholders of one template lie apart, in bits: a
 // client's own text never equals one by chance.
 const minEntropy = 64
-
-// maxPattern bounds a field's regular expression; RE2 is linear, but its
-// program grows with the text.
-const maxPattern = 512
 
 // checker collects what is wrong with a definition.
 type checker struct {
@@ -216,59 +211,6 @@ func (c *checker) subset(at string, hosts []string) {
 	}
 }
 
-func (c *checker) login() {
-	methods := c.p.Login.Methods()
-	if len(methods) == 0 {
-		c.add("login", "no login method is given", "add [[login]] with a [[login.field]]")
-	}
-	seen := map[string]bool{}
-	for i, m := range methods {
-		at := fmt.Sprintf("login[%d]", i)
-		if !isProviderName(m.Method) {
-			c.add(at+".method", fmt.Sprintf("method %q is not lower-case letters, digits and hyphens", m.Method), `write it like method = "token"`)
-		}
-		if seen[m.Method] {
-			c.add(at+".method", fmt.Sprintf("method %q stands twice", m.Method), "")
-		}
-		seen[m.Method] = true
-		c.printable(at+".title", m.Title)
-		if m.Page != "" && !strings.HasPrefix(m.Page, "https://"+hostVar) {
-			c.webPage(at+".page", m.Page)
-		}
-		c.fields(at, m)
-	}
-}
-
-func (c *checker) fields(at string, m *KeyLogin) {
-	secrets := 0
-	for i, f := range m.Fields {
-		at := fmt.Sprintf("%s.field[%d]", at, i)
-		if !isFieldName(f.Name) || f.Name == "host" {
-			c.add(at+".name", fmt.Sprintf("field %q is not lower-case letters, digits and underscores", f.Name), `write it like name = "api_key"`)
-		}
-		if slices.ContainsFunc(m.Fields[:i], func(g Field) bool { return g.Name == f.Name }) {
-			c.add(at+".name", fmt.Sprintf("field %q stands twice", f.Name), "")
-		}
-		if f.Label == "" {
-			c.add(at+".label", fmt.Sprintf("field %q has no label to ask by", f.Name), "write what the vendor calls it")
-		}
-		c.printable(at+".label", f.Label)
-		if f.Secret && !f.Optional {
-			secrets++
-		}
-		if len(f.Pattern) > maxPattern {
-			c.add(at+".pattern", fmt.Sprintf("pattern is longer than %d characters", maxPattern), "")
-		} else if _, err := regexp.Compile(f.Pattern); err != nil {
-			c.add(at+".pattern", err.Error(), "")
-		} else if f.Pattern != "" && (!strings.HasPrefix(f.Pattern, "^") || !strings.HasSuffix(f.Pattern, "$")) {
-			c.add(at+".pattern", "pattern is not anchored", "start it with ^ and end it with $")
-		}
-	}
-	if secrets == 0 {
-		c.add(at, fmt.Sprintf("method %q has no required field with secret = true", m.Method), "")
-	}
-}
-
 func (c *checker) environment() {
 	c.variables("env", c.p.Env)
 	for i, m := range c.p.Login.Methods() {
@@ -278,8 +220,8 @@ func (c *checker) environment() {
 				c.add(fmt.Sprintf("login[%d].env.%s", i, name), fmt.Sprintf("variable %q is the provider's already", name), "")
 			}
 		}
-		if env := c.p.EnvFor(m.Method); len(env) > 0 && !anyRecognisable(env) {
-			c.add(fmt.Sprintf("login[%d]", i), fmt.Sprintf("no variable of method %q holds a placeholder that can be told from others", m.Method), "use {random36} or the like in one")
+		if env := c.p.EnvFor(m.Name); len(env) > 0 && !anyRecognisable(env) {
+			c.add(fmt.Sprintf("login[%d]", i), fmt.Sprintf("no variable of method %q holds a placeholder that can be told from others", m.Name), "use {random36} or the like in one")
 		}
 	}
 	for i, name := range c.p.Scrub {

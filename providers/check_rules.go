@@ -128,11 +128,11 @@ func (c *checker) template(template, method string) (variables int, message stri
 		}
 		variables++
 		for _, m := range c.p.Login.Methods() {
-			if method != "" && m.Method != method {
+			if method != "" && m.Name != method {
 				continue
 			}
-			if !slices.ContainsFunc(m.Fields, func(f Field) bool { return f.Name == part.text }) {
-				return variables, fmt.Sprintf("template %q: login method %q has no field %q", template, m.Method, part.text)
+			if !slices.ContainsFunc(m.Values(), func(f Field) bool { return f.Name == part.text }) {
+				return variables, fmt.Sprintf("template %q: login method %q has no field %q", template, m.Name, part.text)
 			}
 		}
 	}
@@ -212,12 +212,12 @@ func (c *checker) reachable() {
 func (c *checker) used() {
 	for i, m := range c.p.Login.Methods() {
 		rules := slices.Clone(c.p.Inject)
-		rules = slices.DeleteFunc(rules, func(in Inject) bool { return in.Method != "" && in.Method != m.Method })
+		rules = slices.DeleteFunc(rules, func(in Inject) bool { return in.Method != "" && in.Method != m.Name })
 		if len(rules) == 0 {
-			c.add(fmt.Sprintf("login[%d]", i), fmt.Sprintf("no rule sends a login of method %q", m.Method), "add [[inject]]")
+			c.add(fmt.Sprintf("login[%d]", i), fmt.Sprintf("no rule sends a login of method %q", m.Name), "add [[inject]]")
 			continue
 		}
-		for j, f := range m.Fields {
+		for j, f := range m.Values() {
 			if !slices.ContainsFunc(rules, func(in Inject) bool { return in.uses(f.Name) }) {
 				c.add(fmt.Sprintf("login[%d].field[%d]", i, j), fmt.Sprintf("no rule sends field %q", f.Name), "")
 			}

@@ -62,7 +62,7 @@ func TestParseTakesTheSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Unverified || p.Login.Key.Fields[1].Name != "token" || p.Identity.Method != "GET" || p.Refresh != "none" {
+	if p.Unverified || p.Login.Default.Fields[1].Name != "token" || p.Identity.Method != "GET" || p.Refresh != "none" {
 		t.Errorf("read %+v", p)
 	}
 	// The pages of the blocks are sources too.
@@ -211,7 +211,7 @@ func TestParseRefusesTooMuch(t *testing.T) {
 
 func TestMismatchOfAPatternOnlyWarns(t *testing.T) {
 	p := shippedProvider(t, "github")
-	f := p.Login.Key.Fields[0]
+	f := p.Login.Default.Fields[0]
 	if f.Fits(secretOf("not-a-token")) || !f.Fits(secretOf("ghp_0123456789abcdefghijABCDEFGHIJ012345")) {
 		t.Error("the pattern says nothing")
 	}

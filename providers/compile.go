@@ -23,8 +23,8 @@ func (p *Provider) InjectFor(host string, port uint16, method, path string) (in 
 
 // appliesTo resolves the default method's empty name.
 func (p *Provider) appliesTo(in *Inject, method string) bool {
-	if method == "" && p.Login.Key != nil {
-		method = p.Login.Key.Method
+	if method == "" && p.Login.Default != nil {
+		method = p.Login.Default.Name
 	}
 	return in.Method == "" || in.Method == method
 }

@@ -48,7 +48,7 @@ func FuzzParse(f *testing.F) {
 			for _, field := range m.Fields {
 				fields[field.Name] = secret.New("kb-canary")
 			}
-			c, err := based.Compile(m.Method, fields)
+			c, err := based.Compile(m.Name, fields)
 			if err != nil {
 				t.Fatalf("cannot be compiled: %v", err)
 			}

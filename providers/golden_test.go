@@ -75,7 +75,7 @@ func compare(p *Provider, f *golden.File) (diffs []error) {
 func compareEnv(p *Provider, f *golden.File) (diffs []error) {
 	all := map[string]string{}
 	for _, m := range p.Login.Methods() {
-		for name, template := range p.EnvFor(m.Method) {
+		for name, template := range p.EnvFor(m.Name) {
 			all[name] = template
 		}
 	}

@@ -29,7 +29,7 @@ type document struct {
 	Scrub       []string          `toml:"scrub"`
 	Refresh     string            `toml:"refresh"`
 	SecretPaths []string          `toml:"secret_paths"`
-	Login       []KeyLogin        `toml:"login"`
+	Login       []Method          `toml:"login"`
 	Inject      []Inject          `toml:"inject"`
 	Identity    *Identity         `toml:"identity"`
 	Mints       []Mint            `toml:"mints"`
@@ -116,7 +116,7 @@ func (d *document) provider() *Provider {
 		p.Refresh = "none"
 	}
 	if len(d.Login) > 0 {
-		p.Login = Login{Key: &d.Login[0], Other: d.Login[1:]}
+		p.Login = Login{Default: &d.Login[0], Other: d.Login[1:]}
 	}
 	if p.Identity != nil && p.Identity.Method == "" {
 		p.Identity.Method = "GET"
@@ -130,8 +130,16 @@ func (d *document) provider() *Provider {
 		cite(in.Source)
 		p.Unverified = p.Unverified || in.Unverified
 	}
-	for _, l := range d.Login {
+	for i := range d.Login {
+		l := &d.Login[i]
 		p.Unverified = p.Unverified || l.Unverified
+		if l.Server != nil {
+			cite(l.Server.Source)
+			p.Unverified = p.Unverified || l.Server.Unverified
+		}
+		if l.Refresh == "" {
+			l.Refresh = p.Refresh
+		}
 	}
 	for _, m := range p.Mints {
 		cite(m.Source)

@@ -19,7 +19,7 @@ type Provider struct {
 	Identity    *Identity
 	Mints       []Mint   // requests that return credentials
 	SecretPaths []string // path globs whose * parts are secret (webhooks); shown as * in the audit
-	Refresh     string   // none, keep or rotate: what the token endpoint does to a refresh token
+	Refresh     string   // none, keep or rotate: what the token endpoint does to a refresh token, where a method does not say
 
 	secret []glob // SecretPaths, prepared
 }
@@ -64,23 +64,6 @@ type Repository struct {
 	path glob
 }
 
-// Login says how one gets a credential for the provider.
-type Login struct {
-	Key   *KeyLogin  // the method a person gets who names none
-	Other []KeyLogin // further methods, by name
-}
-
-// KeyLogin is a credential that a person pastes: an API key, a token, or a pair
-// for Basic.
-type KeyLogin struct {
-	Method     string            `toml:"method"`     // name of the method, "token"
-	Title      string            `toml:"title"`      // what the vendor calls it
-	Fields     []Field           `toml:"field"`      // in the order of asking
-	Page       string            `toml:"page"`       // where the vendor lets one make it
-	Env        map[string]string `toml:"env"`        // variables of this method alone, besides the provider's
-	Unverified bool              `toml:"unverified"` // no vendor page was read for this method
-}
-
 // Field is one value of a pasted credential.
 type Field struct {
 	Name     string `toml:"name"`     // "token", "username", "api_key"
@@ -111,29 +94,4 @@ type Mint struct {
 
 	hosts []hostPattern
 	path  glob
-}
-
-// Method returns the login method of that name; "" means the default one.
-func (l Login) Method(name string) (*KeyLogin, bool) {
-	if l.Key != nil && (name == "" || name == l.Key.Method) {
-		return l.Key, true
-	}
-	for i := range l.Other {
-		if l.Other[i].Method == name && name != "" {
-			return &l.Other[i], true
-		}
-	}
-	return nil, false
-}
-
-// Methods returns every login method, the default first.
-func (l Login) Methods() []*KeyLogin {
-	var all []*KeyLogin
-	if l.Key != nil {
-		all = append(all, l.Key)
-	}
-	for i := range l.Other {
-		all = append(all, &l.Other[i])
-	}
-	return all
 }

@@ -52,7 +52,7 @@ func (p *Provider) Render(in *Inject, fields map[string]secret.Value) (*Credenti
 			if method != nil && m != method {
 				continue
 			}
-			for _, f := range m.Fields {
+			for _, f := range m.Values() {
 				if f.Name == name && !f.Optional {
 					return false
 				}

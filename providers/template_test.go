@@ -26,7 +26,7 @@ func TestAttackSecretThatBreaksOut(t *testing.T) {
 	p := &Provider{
 		Name:  "acme",
 		Hosts: []string{"api.acme.example"},
-		Login: Login{Key: &KeyLogin{Method: "token", Fields: []Field{{Name: "user"}, {Name: "token", Secret: true}}}},
+		Login: Login{Default: &Method{Name: "token", Fields: []Field{{Name: "user"}, {Name: "token", Secret: true}}}},
 		Inject: []Inject{
 			{Hosts: []string{"api.acme.example"}, Paths: []string{"/h"}, Header: map[string]string{"X-Key": "{token}"}},
 			{Hosts: []string{"api.acme.example"}, Paths: []string{"/b"}, Basic: &Basic{"{user}", "{token}"}},

@@ -79,7 +79,7 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if !ok {
 		return usage(cmd, fmt.Errorf("%s has no login method %q, only %s", definition.Name, o.method, methodNames(definition)))
 	}
-	login := vaultfile.Login{Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Method}
+	login := vaultfile.Login{Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Name}
 	if !o.replace && slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
 		return l.Profile == login.Profile && l.Provider == login.Provider && l.As == login.As
 	}) {
@@ -130,7 +130,7 @@ func profileOf(ctx context.Context, a *app, b *broker.Broker, given string) (str
 	return d.Match.Profile, nil
 }
 
-func references(cmd *cobra.Command, method *providers.KeyLogin, o loginOptions) (map[string]string, error) {
+func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (map[string]string, error) {
 	refs := map[string]string{}
 	if o.from != "" {
 		if len(method.Fields) != 1 {
@@ -159,7 +159,7 @@ func references(cmd *cobra.Command, method *providers.KeyLogin, o loginOptions) 
 	return refs, nil
 }
 
-func fieldNames(method *providers.KeyLogin) string {
+func fieldNames(method *providers.Method) string {
 	var names []string
 	for _, f := range method.Fields {
 		names = append(names, f.Name)
@@ -167,13 +167,13 @@ func fieldNames(method *providers.KeyLogin) string {
 	return strings.Join(names, ", ")
 }
 
-func hasField(method *providers.KeyLogin, name string) bool {
+func hasField(method *providers.Method, name string) bool {
 	return slices.ContainsFunc(method.Fields, func(f providers.Field) bool { return f.Name == name })
 }
 
 // readFields reads a login's values: one line, or "name: value" lines when
 // there are several fields.
-func readFields(r io.Reader, method *providers.KeyLogin) (map[string]secret.Value, error) {
+func readFields(r io.Reader, method *providers.Method) (map[string]secret.Value, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("read standard input: %w", err)
@@ -210,7 +210,7 @@ func readFields(r io.Reader, method *providers.KeyLogin) (map[string]secret.Valu
 	return values, nil
 }
 
-func askFields(ctx context.Context, a *app, definition *providers.Provider, method *providers.KeyLogin) (map[string]secret.Value, error) {
+func askFields(ctx context.Context, a *app, definition *providers.Provider, method *providers.Method) (map[string]secret.Value, error) {
 	tty, err := term.OpenTTY()
 	if err != nil {
 		return nil, hint.Exit(hint.Human, errors.New("log in: no terminal to ask on"), "pipe the secret in: kb login "+definition.Name+" --stdin")
@@ -254,7 +254,7 @@ func fieldLabel(f providers.Field) string {
 func methodNames(definition *providers.Provider) string {
 	var names []string
 	for _, m := range definition.Login.Methods() {
-		names = append(names, m.Method)
+		names = append(names, m.Name)
 	}
 	return strings.Join(names, ", ")
 }

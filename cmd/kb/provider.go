@@ -128,7 +128,7 @@ func newProviderShow(a *app) *cobra.Command {
 			}
 			for _, m := range p.Login.Methods() {
 				for _, f := range m.Fields {
-					t.row("login "+m.Method, fieldLabel(f))
+					t.row("login "+m.Name, fieldLabel(f))
 				}
 				if m.Page != "" {
 					t.row("  made at", m.Page)

@@ -101,7 +101,7 @@ func (f *fixture) goldenSession(t *testing.T, provider string, e *golden.Exchang
 		if err != nil {
 			t.Fatal(err)
 		}
-		login.Method = definition.Login.Key.Method
+		login.Method = definition.Login.Default.Name
 	}
 	err := f.broker.Edit(t.Context(), func(tx *vaultfile.Tx) error {
 		for _, l := range f.broker.Contents().Logins {

@@ -116,7 +116,7 @@ func code(items []string) string {
 func variables(p *providers.Provider) []string {
 	set := map[string]bool{}
 	for _, m := range p.Login.Methods() {
-		for name := range p.EnvFor(m.Method) {
+		for name := range p.EnvFor(m.Name) {
 			set[name] = true
 		}
 	}
