@@ -37,13 +37,14 @@ var floors = map[string]room{
 	"internal/broker": {floor: 2, only: []string{
 		"vaultfile", "providers", "proxy", "profile",
 		"internal/oauth", "internal/refresh", "internal/state", "internal/audit", "internal/secretref", "internal/clientenv",
-		"internal/vaultrepo",
+		"internal/adopt", "internal/vaultrepo",
 		"internal/secret", "internal/hint", "internal/plain", "internal/atomicfile",
 	}},
 
 	"vaultfile":          {floor: 1},
 	"providers":          {floor: 1},
 	"proxy":              {floor: 1},
+	"internal/adopt":     {floor: 1},
 	"internal/oauth":     {floor: 1},
 	// The engine is between the protocol and the shelf, and is theirs alone.
 	"internal/refresh": {floor: 1, also: []string{"internal/oauth", "internal/state"}},

@@ -29,10 +29,54 @@
 package oauth
 
 import (
+	"crypto/rand"
+	"io"
+	"net/http"
 	"time"
 
 	"kb/internal/secret"
 )
+
+// Options are what [New] makes flows from.
+type Options struct {
+	// Client makes the requests. Its redirects are never followed and its jar
+	// is not used; its Transport says which addresses may be dialled. Required.
+	Client *http.Client
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+	// Random gives states, verifiers and JWT identifiers. Nil means crypto/rand.
+	Random io.Reader
+	// After is how [Device.Wait] waits. Nil means time.After.
+	After func(time.Duration) <-chan time.Time
+}
+
+// Flows gets tokens. It keeps none and may be used by several goroutines.
+type Flows struct {
+	client *http.Client
+	now    func() time.Time
+	random io.Reader
+	after  func(time.Duration) <-chan time.Time
+	limit  time.Duration // of one request; tests shorten it
+}
+
+// New returns the flows that o describes.
+func New(o Options) *Flows {
+	f := &Flows{now: o.Now, random: o.Random, after: o.After, limit: requestLimit}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	if f.random == nil {
+		f.random = rand.Reader
+	}
+	if f.after == nil {
+		f.after = time.After
+	}
+	f.client = &http.Client{
+		Transport:     o.Client.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return f
+}
 
 // Server is one authorization server, and its habits.
 type Server struct {
@@ -40,8 +84,9 @@ type Server struct {
 	Authorization string // endpoint URLs; empty: the server has none
 	Token         string
 	Device        string
-	Revocation    string
+	Revocation    string // {client_id} in it stands for the client's identifier
 	Registration  string
+	PAR           string // pushed authorization requests (RFC 9126); empty: not used. Discovery sets it where the server requires it
 	Resource      string // RFC 8707 "resource" parameter; empty: not sent
 	ISS           bool   // authorization_response_iss_parameter_supported
 
@@ -53,12 +98,14 @@ type Server struct {
 	TokenParams    map[string]string // further parameters of every token request
 	Header         map[string]string // constant header fields of every token request
 	At             string            // path into the token answer where the token's object is ("authed_user"); "" is the top
+	InvalidGrant   []string          // further error codes by which the token endpoint says that a refresh token or code is no good
 	RefreshToken   string            // where refreshing differs: its own endpoint; "" is Token
 	RevokeMethod   string            // HTTP method of the revocation; "" is POST
-	RevokeWhat     string            // "refresh" (the default), "access", or "grant": the whole grant ends with it
-	RevokeAuth     string            // "" as ClientAuth, "bearer": with the token itself
-	RevokeParam    string            // name of the parameter that holds the token; "" is "token"
-	RedirectTo     string            // redirect URI; "" is http://127.0.0.1:{port}/callback, where {port} is any free one
+	RevokeWhat     string            // "refresh" (the default), "access", "both", or "grant": the whole grant ends with it, and the access token is sent
+	RevokeAuth     string            // "" as ClientAuth, "bearer": with the token itself, or one of the values of ClientAuth
+	RevokeParam    string            // name of the parameter that holds the token; "" is "token"; "-": it is not sent
+	RevokeJSON     bool              // the revocation endpoint takes a JSON body and not a form
+	RedirectTo     string            // redirect URI; "" is http://127.0.0.1:{port}/callback, where {port} is any free one; https: the address is pasted
 	AccessLifetime time.Duration     // life of an access token where the answer does not say; 0: unknown
 }
 
@@ -89,24 +136,3 @@ type Tokens struct {
 	Scopes  []string     // granted; nil when the answer does not say
 	IDToken secret.Value // OpenID Connect; empty when there is none
 }
-
-// Error is an answer in which a server says no (RFC 6749 section 5.2), or
-// that is none: then Code is empty.
-type Error struct {
-	Endpoint    string // "token", "device", "revocation", "registration", "authorization", "metadata"
-	Host        string
-	Status      int
-	Code        string // "invalid_grant"
-	Description string // cleaned, at most 200 bytes
-	RetryAfter  time.Duration
-}
-
-// Error codes that callers look at.
-const (
-	CodeInvalidGrant         = "invalid_grant"
-	CodeInvalidClient        = "invalid_client"
-	CodeAuthorizationPending = "authorization_pending"
-	CodeSlowDown             = "slow_down"
-	CodeExpiredToken         = "expired_token"
-	CodeAccessDenied         = "access_denied"
-)

@@ -1,0 +1,67 @@
+package adopt
+
+import (
+	"encoding/json"
+	"time"
+
+	"kb/internal/secret"
+)
+
+// claudeCode keeps an access token of some eight hours and a refresh token. On
+// macOS it keeps them in the keychain, which kb does not open.
+var claudeCode = Source{
+	Name: "claude-code", Title: "Claude Code", Rotates: true,
+	path: func(p Places) string { return under(p, "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json") },
+	read: func(_ Places, f *Found, raw []byte) error {
+		var file struct {
+			OAuth struct {
+				Access  string   `json:"accessToken"`
+				Refresh string   `json:"refreshToken"`
+				Expires int64    `json:"expiresAt"` // Unix milliseconds
+				Scopes  []string `json:"scopes"`
+			} `json:"claudeAiOauth"`
+		}
+		if json.Unmarshal(raw, &file) != nil {
+			return ErrUnreadable
+		}
+		o := file.OAuth
+		if o.Access == "" {
+			return ErrNone
+		}
+		f.Provider, f.Method = "anthropic", "claude"
+		f.Access, f.Refresh, f.Scopes = secret.New(o.Access), secret.New(o.Refresh), o.Scopes
+		if o.Expires > 0 {
+			f.Expires = time.UnixMilli(o.Expires).UTC()
+		}
+		return nil
+	},
+	place: func(f *Found, p Placeholders) ([]byte, error) {
+		file, err := parseObject(f.content())
+		if err != nil {
+			return nil, err
+		}
+		inner, err := parseObject(file.values["claudeAiOauth"])
+		if err != nil {
+			return nil, err
+		}
+		// It refreshes when its token has expired: the past makes it ask kb at
+		// its first start, from which kb learns the client that it is.
+		for name, value := range map[string]any{"accessToken": p.Access, "refreshToken": p.Refresh, "expiresAt": longAgo} {
+			if err := inner.set(name, value); err != nil {
+				return nil, err
+			}
+		}
+		oauth, err := inner.bytes()
+		if err == nil {
+			err = file.set("claudeAiOauth", oauth)
+		}
+		if err != nil {
+			return nil, err
+		}
+		whole, err := file.bytes()
+		if err != nil {
+			return nil, err
+		}
+		return like(whole, f.content())
+	},
+}

@@ -1,0 +1,155 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"kb/internal/plain"
+	"kb/internal/secret"
+)
+
+// Error is an answer in which a server says no (RFC 6749 section 5.2), or
+// that is none: then Code is empty. It never holds a body, a token or a query.
+type Error struct {
+	Endpoint    string // "token", "device", "revocation", "registration", "authorization", "metadata", "par"
+	Host        string
+	Status      int           // of the HTTP answer; 0 when there was none
+	Code        string        // "invalid_grant"
+	Description string        // the server's words, cleaned, at most 200 bytes; or kb's, where Code is empty
+	RetryAfter  time.Duration // that the server asked for (RFC 9110 section 10.2.3), at most a day; 0: it did not
+
+	cause error // context.Canceled and the like; never a *url.Error, which prints the URL
+}
+
+// Error codes that callers look at.
+const (
+	CodeInvalidGrant         = "invalid_grant"
+	CodeInvalidClient        = "invalid_client"
+	CodeAuthorizationPending = "authorization_pending"
+	CodeSlowDown             = "slow_down"
+	CodeExpiredToken         = "expired_token"
+	CodeAccessDenied         = "access_denied"
+)
+
+// descriptionMax is how much of a server's own words an error repeats: two
+// lines of a terminal.
+const descriptionMax = 200
+
+// retryAfterMax bounds Retry-After: a server that asks for more is asked again
+// after a day all the same.
+const retryAfterMax = 24 * time.Hour
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("ask %s endpoint of %q: ", e.Endpoint, e.Host)
+	switch {
+	case e.Code != "" && e.Description != "":
+		return s + e.Code + " (" + e.Description + ")"
+	case e.Code != "":
+		return s + e.Code
+	case e.Description != "":
+		return s + e.Description
+	}
+	return s + "status " + strconv.Itoa(e.Status)
+}
+
+// Unwrap gives the cause where the request did not get an answer.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Temporary reports that this is no verdict on what was sent: the server was
+// not reached, has a bad day, is in a hurry or answered what no such server
+// answers. What was sent may still be good.
+func (e *Error) Temporary() bool {
+	switch {
+	case e.Code == "", e.Code == "temporarily_unavailable", e.Code == "server_error":
+		return true
+	}
+	return e.Status == http.StatusTooManyRequests || e.Status >= 500
+}
+
+// Is makes errors.Is(err, &Error{Code: CodeInvalidGrant}) work.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code != "" && t.Code == e.Code && t.Endpoint == "" && t.Host == ""
+}
+
+// unanswered is the error of a request that got no answer. The client's error
+// is taken apart, because it prints the whole URL.
+func unanswered(name, host string, err error) *Error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	e := &Error{Endpoint: name, Host: plain.Clean(host), cause: err}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		e.Description = "canceled"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.Description = "no answer in time"
+	default:
+		e.Description = short(err.Error())
+	}
+	return e
+}
+
+// odd is the error of an answer that no such endpoint gives.
+func (a *answer) odd(why string) *Error {
+	return &Error{Endpoint: a.name, Host: a.host, Status: a.status, Description: why, RetryAfter: a.retryAfter}
+}
+
+// said is the error of an answer in the terms of RFC 6749 section 5.2. What
+// the request held is taken out of the description: some servers quote it.
+func (a *answer) said(code, description string, sent []secret.Value) *Error {
+	for _, v := range sent {
+		// Shorter values are no secrets, and occur in words.
+		if s := v.Reveal(); len(s) >= 8 {
+			description = strings.ReplaceAll(description, s, secret.Redacted)
+		}
+	}
+	return &Error{
+		Endpoint: a.name, Host: a.host, Status: a.status, RetryAfter: a.retryAfter,
+		Code: errorCode(code), Description: short(description),
+	}
+}
+
+// errorCode is an error code with nothing in it that RFC 6749 section 5.2 does
+// not allow, and no longer than any that is registered.
+func errorCode(s string) string {
+	out := strings.Map(func(r rune) rune {
+		if r < 0x21 || r > 0x7e || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, s)
+	return out[:min(len(out), 64)]
+}
+
+// short is untrusted text for one line of an error.
+func short(s string) string {
+	s = plain.Clean(strings.Join(strings.Fields(s), " "))
+	if len(s) <= descriptionMax {
+		return s
+	}
+	cut := descriptionMax - len("…")
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// retryAfter reads the field of that name: seconds or a date.
+func retryAfter(v string, now time.Time) time.Duration {
+	var d time.Duration
+	if n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 32); err == nil {
+		d = time.Duration(n) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), retryAfterMax)
+}
