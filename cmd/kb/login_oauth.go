@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -25,6 +26,13 @@ type grant struct {
 	login      vaultfile.Login
 }
 
+// codeWait is how long kb waits for a browser. Authorization pages live for
+// minutes; a script that waits for a person who never comes ends.
+const codeWait = 15 * time.Minute
+
+// errNobodyCame says that codeWait is over.
+var errNobodyCame = fmt.Errorf("nobody granted it within %d minutes", codeWait/time.Minute)
+
 // grantLogin has a person grant a login in a browser.
 func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o loginOptions, g grant) (broker.LoginResult, error) {
 	none := broker.LoginResult{}
@@ -43,15 +51,25 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	if spec.Client, err = ownClient(ctx, cmd, a, b, o, g); err != nil {
 		return none, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	screen := newLoginScreen(a, o, g.definition.Title, b.Show(g.login.Profile), cancel)
+	screen := newLoginScreen(a, o, g.definition.Title, b.Show(g.login.Profile))
+	defer screen.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	screen.cancel = cancel
+	if spec.Flow == broker.FlowCode {
+		screen.until = time.Now().Add(codeWait)
+		timer := time.AfterFunc(codeWait, func() { cancel(errNobodyCame) })
+		defer timer.Stop()
+	}
 	spec.Screen = screen
 	result, err := b.LoginOAuth(ctx, spec)
 	screen.close()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return none, hint.Exit(hint.Cancelled, fmt.Errorf("log in at %s: cancelled, nothing was kept", g.definition.Name), "")
+	case errors.Is(err, context.Canceled), errors.Is(err, kbterm.ErrCancelled):
+		return none, hint.Exit(hint.Cancelled, fmt.Errorf("log in at %s: cancelled, nothing was kept", loginName(g.login)), "")
 	case err != nil:
 		return none, adviseLogin(err, b, g.login, o)
 	case result.Pending:
@@ -114,8 +132,8 @@ func adviseLogin(err error, b *broker.Broker, login vaultfile.Login, o loginOpti
 	switch {
 	case errors.As(err, &already):
 		return err
-	case errors.Is(err, errNothingPasted):
-		return hint.Exit(hint.Human, err, again+" in a terminal")
+	case errors.Is(err, errNothingPasted), errors.Is(err, errNobodyCame):
+		return hint.Exit(hint.Human, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" in a terminal")
 	case errors.Is(err, broker.ErrRotates):
 		return hint.Wrap(fmt.Errorf("log in at %s: %w", login.Provider, err), "run it without --sync")
 	case errors.Is(err, broker.ErrNoFlow):

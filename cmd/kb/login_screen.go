@@ -24,9 +24,8 @@ type loginScreen struct {
 	open    bool   // open a browser
 	title   string // what the provider is called
 	profile string
-	asJSON  bool
-	cancel  func() // of the login: ctrl+d at the terminal
-	now     func() time.Time
+	cancel  func(error) // of the login
+	until   time.Time   // when kb stops waiting for a browser
 
 	pasted  chan string
 	waiting sync.WaitGroup
@@ -40,10 +39,10 @@ type loginScreen struct {
 // errNothingPasted says that there is no terminal to paste an address on.
 var errNothingPasted = errors.New("read the address that the browser ended at: no terminal to paste it on")
 
-func newLoginScreen(a *app, o loginOptions, title, profile string, cancel func()) *loginScreen {
+func newLoginScreen(a *app, o loginOptions, title, profile string) *loginScreen {
 	s := &loginScreen{
 		a: a, desktop: term.Desktop{Getenv: a.getenv}, title: plain.Clean(title), profile: profile,
-		asJSON: o.asJSON, cancel: cancel, now: time.Now, pasted: make(chan string), stop: func() {},
+		pasted: make(chan string), stop: func() {},
 	}
 	s.open, _ = s.desktop.Browser()
 	s.open = s.open && !o.noBrowser && !o.noWait
@@ -59,17 +58,25 @@ func newLoginScreen(a *app, o loginOptions, title, profile string, cancel func()
 	return s
 }
 
-// close takes the line away and gives the terminal back.
+// close takes the line away and gives the terminal back. It may be called again.
 func (s *loginScreen) close() {
 	s.stop()
 	s.waiting.Wait()
 	if s.tty != nil {
 		_ = s.tty.Close()
+		s.tty = nil
 	}
 }
 
 // Visit shows where to go, and opens a browser there.
 func (s *loginScreen) Visit(v broker.Visit) {
+	if v.PasteOnly && s.tty == nil {
+		s.cancel(errNothingPasted)
+		return
+	}
+	if v.Code == "" && v.Expires.IsZero() {
+		v.Expires = s.until
+	}
 	s.mu.Lock()
 	again := s.visit.URL == v.URL && s.visit.Code == v.Code
 	s.visit, s.problem = v, v.Problem
@@ -171,7 +178,7 @@ func (s *loginScreen) wait() {
 				continue
 			case err != nil:
 				if ctx.Err() == nil {
-					s.cancel() // ctrl+d
+					s.cancel(term.ErrCancelled) // ctrl+d
 				}
 				return
 			case address.IsZero():
