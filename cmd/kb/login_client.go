@@ -11,7 +11,6 @@ import (
 	"kb/internal/hint"
 	"kb/internal/plain"
 	"kb/internal/secret"
-	"kb/internal/secretref"
 	"kb/internal/term"
 	"kb/providers"
 	"kb/vaultfile"
@@ -43,7 +42,7 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	case o.clientID != "":
 		client.ClientID = o.clientID
 		if o.clientSecretFrom != "" {
-			if client.ClientSecret, err = resolveNow(a, o.clientSecretFrom); err != nil {
+			if client.ClientSecret, err = resolveNow(ctx, b, o.clientSecretFrom); err != nil {
 				return nil, err
 			}
 		}
@@ -56,11 +55,11 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 }
 
 // resolveNow is what a reference holds at this moment.
-func resolveNow(a *app, ref string) (secret.Value, error) {
+func resolveNow(ctx context.Context, b *broker.Broker, ref string) (secret.Value, error) {
 	if err := broker.CheckReference(ref); err != nil {
 		return secret.Value{}, hint.Exit(hint.Usage, err, "give env:NAME, file:/path, or another of the forms in docs/logins.md")
 	}
-	return secretref.Resolve(ref, a.getenv)
+	return b.Resolve(ctx, ref)
 }
 
 // clientFields are the lines of --stdin that describe a client.
