@@ -16,6 +16,8 @@ var revealers = map[string]string{
 
 	"cmd/kb/device_addci.go":          "the file that kb device add-ci makes, where the user asked for it",
 	"cmd/kb/device_recovery.go":       "the recovery key is shown once, for paper",
+	"cmd/kb/login_client.go":          "a client's id, which is none, comes with its secret from standard input",
+	"cmd/kb/login_screen.go":          "the address that a browser ended at goes to the flow that waits for it",
 	"cmd/kb/plugins.go":               "what an age plugin asks for goes to that plugin",
 	"internal/adopt/adopt.go":         "a program's own file is read member by member, and written with placeholders in their place",
 	"internal/broker/device.go":       "the device's identity: parsed where it is used, written to its own file",
