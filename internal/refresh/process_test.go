@@ -357,7 +357,7 @@ func TestKillOfASessionWithAWorkerAtEachStep(t *testing.T) {
 				t.Parallel()
 				r := newRemote(t, rotate)
 				out, killed := r.run(spec)
-				if !killed {
+				if !killed && step != "told" { // by which it may have ended by itself
 					t.Fatalf("the session was not killed: %s", out)
 				}
 				got, err := r.next(nil)

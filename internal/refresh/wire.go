@@ -31,13 +31,40 @@ type wireJob struct {
 	Had      bool
 }
 
+// wireGrant is a Grant. The secret of an embedded struct gives way to the field
+// of the same name beside it.
 type wireGrant struct {
-	Kind     string
-	Server   oauth.Server
-	ClientID string
-	Secret   []byte
-	Redirect string
-	Scopes   []string
+	Kind   string
+	Server oauth.Server
+	Client struct {
+		oauth.Client
+		Secret []byte
+	}
+	Scopes    []string
+	Assertion struct {
+		oauth.Assertion
+		Key []byte
+	}
+	App struct {
+		oauth.App
+		Key []byte
+	}
+}
+
+func encodeGrant(g Grant) (w wireGrant) {
+	w.Kind, w.Server, w.Scopes = g.Kind, g.Server, g.Scopes
+	w.Client.Client, w.Client.Secret = g.Client, []byte(g.Client.Secret.Reveal())
+	w.Assertion.Assertion, w.Assertion.Key = g.Assertion, []byte(g.Assertion.Key.Reveal())
+	w.App.App, w.App.Key = g.App, []byte(g.App.Key.Reveal())
+	return w
+}
+
+func decodeGrant(w wireGrant) Grant {
+	g := Grant{Kind: w.Kind, Server: w.Server, Client: w.Client.Client, Scopes: w.Scopes, Assertion: w.Assertion.Assertion, App: w.App.App}
+	g.Client.Secret = secret.New(string(w.Client.Secret))
+	g.Assertion.Key = secret.New(string(w.Assertion.Key))
+	g.App.Key = secret.New(string(w.App.Key))
+	return g
 }
 
 // wireAnswer is what came of it. Unsaved says why new tokens are not on the
@@ -55,11 +82,7 @@ const (
 func encodeJob(s *state.Store, j job) ([]byte, error) {
 	dir, key := s.Handover()
 	return json.Marshal(wireJob{
-		Dir: dir, StoreKey: []byte(key.Reveal()), Key: j.key,
-		Grant: wireGrant{
-			Kind: j.grant.Kind, Server: j.grant.Server, Scopes: j.grant.Scopes,
-			ClientID: j.grant.Client.ID, Secret: []byte(j.grant.Client.Secret.Reveal()), Redirect: j.grant.Client.Redirect,
-		},
+		Dir: dir, StoreKey: []byte(key.Reveal()), Key: j.key, Grant: encodeGrant(j.grant),
 		Refresh: []byte(j.refresh.Reveal()), Made: j.made.Round(0), Shared: j.shared,
 		Old: []byte(state.EncodeToken(j.old).Reveal()), Had: j.had,
 	})
@@ -79,11 +102,7 @@ func decodeJob(line []byte) (*state.Store, job, error) {
 		return nil, job{}, err
 	}
 	return s, job{
-		key: w.Key,
-		grant: Grant{
-			Kind: w.Grant.Kind, Server: w.Grant.Server, Scopes: w.Grant.Scopes,
-			Client: oauth.Client{ID: w.Grant.ClientID, Secret: secret.New(string(w.Grant.Secret)), Redirect: w.Grant.Redirect},
-		},
+		key: w.Key, grant: decodeGrant(w.Grant),
 		refresh: secret.New(string(w.Refresh)), made: w.Made, shared: w.Shared, old: old, had: w.Had,
 	}, nil
 }
