@@ -124,6 +124,7 @@ type granting struct {
 	client     oauth.Client
 	record     *vaultfile.Client // of the client, to be kept with the login; nil when it is there
 	scopes     []string          // to ask for
+	taken      bool              // from a program, whose tokens they are yet: nothing is revoked
 }
 
 // granting finds all that a login needs before a person is asked.
