@@ -36,6 +36,7 @@ var index = []IndexEntry{
 	{Name: "pypi", Title: "PyPI", Hosts: []string{"upload.pypi.org"}, Env: []string{"FLIT_PASSWORD", "HATCH_INDEX_AUTH", "POETRY_PYPI_TOKEN_PYPI", "PYPI_API_TOKEN", "PYPI_TOKEN", "TWINE_PASSWORD", "TWINE_USERNAME", "UV_PUBLISH_PASSWORD", "UV_PUBLISH_TOKEN"}},
 	{Name: "salesforce", Title: "Salesforce", Hosts: []string(nil), Env: []string{"SF_ACCESS_TOKEN"}},
 	{Name: "sentry", Title: "Sentry", Hosts: []string{"sentry.io", "us.sentry.io", "de.sentry.io"}, Env: []string{"SENTRY_API_KEY", "SENTRY_AUTH_TOKEN", "SENTRY_TOKEN"}},
+	{Name: "sentry-mcp", Title: "Sentry MCP", Hosts: []string{"mcp.sentry.dev"}, Env: []string(nil)},
 	{Name: "slack", Title: "Slack", Hosts: []string{"slack.com", "files.slack.com", "hooks.slack.com"}, Env: []string{"SLACK_APP_TOKEN", "SLACK_BOT_TOKEN", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET", "SLACK_TOKEN", "SLACK_USER_TOKEN", "SLACK_WEBHOOK_URL"}},
 	{Name: "spotify", Title: "Spotify", Hosts: []string{"api.spotify.com"}, Env: []string{"SPOTIFY_CLIENT_SECRET"}},
 	{Name: "stripe", Title: "Stripe", Hosts: []string{"api.stripe.com", "files.stripe.com"}, Env: []string{"STRIPE_API_KEY", "STRIPE_LIVE_KEY", "STRIPE_RESTRICTED_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"}},
