@@ -238,10 +238,10 @@ func TestLoginThatHasEndedSaysWhatToRun(t *testing.T) {
 		t.Errorf("%d refreshes, want one: a dead login is not asked for again", n)
 	}
 	st := g.state()
-	if st.State != StateNeedsLogin || st.Since.IsZero() || st.Fix != "kb login acme -p work --replace" {
+	if st.State != StateNeedsLogin || st.Since.IsZero() || st.Fix != "kb login acme -p work" {
 		t.Errorf("it stands as %+v", st)
 	}
-	if lines := strings.Join(g.broker.Attention(), "\n"); !strings.Contains(lines, "run kb login acme -p work --replace") {
+	if lines := strings.Join(g.broker.Attention(), "\n"); !strings.Contains(lines, "run kb login acme -p work") {
 		t.Errorf("attention: %s", lines)
 	}
 	if _, ok := g.record(); !ok {
