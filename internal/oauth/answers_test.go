@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -82,15 +83,48 @@ func TestSlowServer(t *testing.T) {
 	_, refresh := w.Grant("cli", "read")
 	w.flows.SetLimit(50 * time.Millisecond)
 	w.AuthServer.Fault(testkit.AuthFault{Hold: hold}, testkit.AuthFault{Hold: hold})
-	_, err := w.flows.Refresh(w.ctx(), w.server(), w.client, secret.New(refresh), nil)
+	patient := w.ctx()
+	_, err := w.flows.Refresh(patient, w.server(), w.client, secret.New(refresh), nil)
 	if e, ok := errors.AsType[*oauth.Error](err); !ok || !e.Temporary() || !strings.Contains(err.Error(), "no answer in time") || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a slow server: %v", err)
+	}
+	if patient.Err() != nil {
+		t.Error("the request lasted as long as its caller had time")
 	}
 	w.flows.SetLimit(time.Minute)
 	ctx, cancel := context.WithTimeout(w.ctx(), 50*time.Millisecond)
 	defer cancel()
 	if _, err = w.flows.Refresh(ctx, w.server(), w.client, secret.New(refresh), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the caller's deadline: %v", err)
+	}
+}
+
+// flood is a body without end; it notes how much of it was taken.
+type flood struct{ taken int }
+
+func (f *flood) Read(p []byte) (int, error) {
+	if f.taken > 16<<20 {
+		return 0, io.EOF
+	}
+	f.taken += len(p)
+	return len(p), nil
+}
+
+func (*flood) Close() error { return nil }
+
+// TestFlood: no more of an answer is read than the bound.
+func TestFlood(t *testing.T) {
+	f := &flood{}
+	flows := oauth.New(oauth.Options{Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		res := response(r, 200, "application/json", "")
+		res.Body = f
+		return res, nil
+	})}})
+	if _, err := flows.Refresh(t.Context(), exampleServer(), oauth.Client{ID: "c"}, secret.New("r"), nil); err == nil {
+		t.Error("a flood was taken for an answer")
+	}
+	if f.taken > 2<<20 {
+		t.Errorf("%d bytes were read", f.taken)
 	}
 }
 
@@ -201,7 +235,7 @@ func TestEndpointsAreHTTPS(t *testing.T) {
 func TestServerHabits(t *testing.T) {
 	s := exampleServer()
 	s.ClientAuth, s.JSON, s.Separator, s.Resource = oauth.AuthPost, true, ",", "https://api.example.com/"
-	s.TokenParams = map[string]string{"audience": "api", "grant_type": "no"}
+	s.TokenParams = map[string]string{"audience": "api"}
 	s.Header = map[string]string{"Notion-Version": "2026-03-11", "User-Agent": "kb by example"}
 	s.At = "authed_user"
 	s.RefreshToken = "https://server.example.com/refresh"
@@ -241,12 +275,13 @@ func TestServerHabits(t *testing.T) {
 	if _, err = f.ClientCredentials(t.Context(), s, oauth.Client{ID: "c"}, nil); err == nil {
 		t.Error("the token at the top was taken for the one at authed_user")
 	}
-	// A public client at a server that wants Basic all the same (Reddit).
+	// RFC 6749 section 2.3.1: both parts are encoded as in a form, and then as
+	// Basic has it.
 	s.ClientAuth, s.JSON, s.At = oauth.AuthBasic, false, ""
-	if _, err = f.Refresh(t.Context(), s, oauth.Client{ID: "installed:app"}, secret.New("r1"), nil); err != nil {
+	if _, err = f.Refresh(t.Context(), s, oauth.Client{ID: "installed:app", Secret: secret.New("a+b c")}, secret.New("r1"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if id, pw, ok := sent.BasicAuth(); !ok || id != "installed%3Aapp" || pw != "" {
+	if id, pw, ok := sent.BasicAuth(); !ok || id != "installed%3Aapp" || pw != "a%2Bb+c" {
 		t.Errorf("sent Basic %q %q", id, pw)
 	}
 }
