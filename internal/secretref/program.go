@@ -49,7 +49,7 @@ func (e *UnsafeError) Error() string { return fmt.Sprintf("not running %s: %s", 
 
 // helpers are the programs of the schemes, for messages.
 var helpers = map[string]string{
-	"op": "1Password CLI", "bw": "Bitwarden CLI", "aws": "AWS CLI", "gcloud": "Google Cloud CLI", "sops": "SOPS",
+	"op": "1Password CLI", "bw": "Bitwarden CLI", "aws": "AWS CLI version 2", "gcloud": "Google Cloud CLI", "sops": "SOPS",
 }
 
 func anchorOf(program string) string { return "program/" + program }
