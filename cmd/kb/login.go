@@ -39,7 +39,8 @@ and puts on requests.
 
 The value is asked for without echo, or read from standard input with --stdin (one
 line; for several fields, "name: value" lines), or kept as a reference with --from
-(env:NAME, file:/path). A secret on the command line is refused.`,
+(env:NAME, file:/path, cmd:…, awssm://, awsps://, op://, bw://, vault://, gcpsm://,
+sops:, keyring:), which is resolved at use. A secret on the command line is refused.`,
 		Example: `  kb login github -p work
   printf %s "$TOKEN" | kb login github -p work --stdin
   kb login jira -p work --url https://acme.atlassian.net`,
@@ -54,7 +55,7 @@ line; for several fields, "name: value" lines), or kept as a reference with --fr
 	flags.StringVar(&o.as, "as", "", "name of a further login at the same provider")
 	flags.StringVar(&o.method, "method", "", "login method of the provider's definition")
 	flags.BoolVar(&o.stdin, "stdin", false, "read the secret from standard input")
-	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME or file:/path")
+	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME, file:/path, op://…, awssm://… and others (docs/references.md)")
 	flags.StringArrayVar(&o.fields, "field", nil, "FIELD=REF, a reference for one of several fields (repeatable)")
 	flags.StringVar(&o.base, "url", "", "base URL of a self-hosted or per-tenant provider")
 	flags.BoolVar(&o.noVerify, "no-verify", false, "do not ask the provider who the credential belongs to")

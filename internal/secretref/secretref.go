@@ -104,6 +104,14 @@ func Check(ref string) error {
 	return err
 }
 
+// Named reports whether a text begins as a reference does, and is not a value
+// itself.
+func Named(text string) bool {
+	name, rest, ok := strings.Cut(text, ":")
+	s := schemes[name]
+	return ok && s != nil && strings.HasPrefix(rest, s.mark[1:])
+}
+
 // Asks reports whether a person on this device must have agreed to a reference
 // that another device wrote: it names a file or a program.
 func Asks(ref string) bool {

@@ -72,17 +72,16 @@ func (r *Resolver) vaultServer(ctx context.Context, p *reference) (*vaultServer,
 	if err != nil || address.Host == "" || address.User != nil || address.RawQuery != "" || address.Scheme != "https" && !loopbackHTTP(address) {
 		return nil, errors.New("VAULT_ADDR is not an https:// address (http:// only on this machine)")
 	}
-	origin := address.Scheme + "://" + address.Host
 	if r.o.Anchors != nil {
 		was, ok, err := r.o.Anchors.Anchor(vaultAnchor)
 		if err != nil {
 			return nil, err
 		}
-		if ok && was != origin {
-			return nil, &ServerError{was, origin}
+		if ok && was != origin(text) {
+			return nil, &ServerError{was, origin(text)}
 		}
 		if !ok {
-			if err := r.o.Anchors.SetAnchor(ctx, vaultAnchor, origin); err != nil {
+			if err := r.o.Anchors.SetAnchor(ctx, vaultAnchor, origin(text)); err != nil {
 				return nil, err
 			}
 		}
@@ -105,6 +104,15 @@ func (r *Resolver) vaultServer(ctx context.Context, p *reference) (*vaultServer,
 		return nil, errors.New("the token holds a line break")
 	}
 	return s, nil
+}
+
+// origin is the scheme, host and port of an address; empty for what is none.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func loopbackHTTP(u *url.URL) bool {
