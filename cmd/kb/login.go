@@ -90,7 +90,7 @@ and "client_secret:" lines, are for scripts.`,
 	flags.BoolVar(&o.replace, "replace", false, "replace the login that is there")
 	flags.StringVar(&o.client, "client", "", "name of the OAuth client in the vault, where there are several")
 	flags.StringVar(&o.clientID, "client-id", "", "id of your own OAuth client; kept in the vault")
-	flags.StringVar(&o.clientSecretFrom, "client-secret-from", "", "reference to that client's secret; what it holds now is kept in the vault")
+	flags.StringVar(&o.clientSecretFrom, "client-secret-from", "", "reference to that client's secret, kept in its place")
 	flags.BoolVar(&o.all, "all", false, "make every login that this device has still to make")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	return cmd

@@ -10,7 +10,6 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/plain"
-	"kb/internal/secret"
 	"kb/internal/term"
 	"kb/providers"
 	"kb/vaultfile"
@@ -42,9 +41,10 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	case o.clientID != "":
 		client.ClientID = o.clientID
 		if o.clientSecretFrom != "" {
-			if client.ClientSecret, err = resolveNow(ctx, b, o.clientSecretFrom); err != nil {
-				return nil, err
+			if err := broker.CheckReference(o.clientSecretFrom); err != nil {
+				return nil, usage(cmd, err)
 			}
+			client.SecretRef = o.clientSecretFrom
 		}
 	case o.clientSecretFrom != "":
 		return nil, usage(cmd, errors.New("--client-secret-from needs --client-id"))
@@ -52,14 +52,6 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 		return client, askClient(ctx, b, g, need, client, term.Desktop{Getenv: a.getenv}, o.noBrowser)
 	}
 	return client, nil
-}
-
-// resolveNow is what a reference holds at this moment.
-func resolveNow(ctx context.Context, b *broker.Broker, ref string) (secret.Value, error) {
-	if err := broker.CheckReference(ref); err != nil {
-		return secret.Value{}, hint.Exit(hint.Usage, err, "give env:NAME, file:/path, or another of the forms in docs/logins.md")
-	}
-	return b.Resolve(ctx, ref)
 }
 
 // clientFields are the lines of --stdin that describe a client.
