@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -137,6 +138,19 @@ func (b *Broker) wantedHere(l vaultfile.Login, field, ref string) bool {
 	defer cancel()
 	source, err := b.refs().Source(ctx, ref)
 	return err == nil && b.agreed(l, field, ref)(source) == nil
+}
+
+// agreedToAll reports whether each reference of a login may be used here, as far
+// as agreement goes.
+func (b *Broker) agreedToAll(l vaultfile.Login) bool {
+	for field, ref := range l.Refs {
+		source, err := b.refs().Source(context.Background(), ref)
+		var unagreed *UnagreedError
+		if err == nil && errors.As(b.agreed(l, field, ref)(source), &unagreed) {
+			return false
+		}
+	}
+	return true
 }
 
 // wantHere keeps that this device's user gave a login its references.
