@@ -24,9 +24,6 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	if err != nil || !given && (!needed || need.Dynamic) {
 		return nil, err
 	}
-	if need.Dynamic {
-		return nil, usage(cmd, fmt.Errorf("%s registers kb by itself: it takes no client of your own", g.definition.Name))
-	}
 	client := &vaultfile.Client{Name: need.Name, Redirect: need.Redirect}
 	if o.client != "" {
 		client.Name = o.client
@@ -41,8 +38,8 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	case o.clientID != "":
 		client.ClientID = o.clientID
 		if o.clientSecretFrom != "" {
-			if err := broker.CheckReference(o.clientSecretFrom); err != nil {
-				return nil, usage(cmd, err)
+			if broker.CheckReference(o.clientSecretFrom) != nil {
+				return nil, hint.Exit(hint.Usage, errors.New("read the client's secret: what --client-secret-from has is no reference"), referenceForms)
 			}
 			client.SecretRef = o.clientSecretFrom
 		}

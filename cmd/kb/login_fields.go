@@ -83,13 +83,21 @@ func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (m
 		}
 		refs[name] = ref
 	}
-	for _, ref := range refs {
-		if err := broker.CheckReference(ref); err != nil {
-			return nil, usage(cmd, err)
+	for _, f := range method.Fields {
+		ref := refs[f.Name]
+		if ref == "" {
+			continue
+		}
+		if err := broker.CheckReference(ref); err != nil { // which shows no text that may be the secret
+			return nil, hint.Exit(hint.Usage, fmt.Errorf("what is given for %q is not a reference: %w", f.Name, err), referenceForms)
 		}
 	}
 	return refs, nil
 }
+
+// referenceForms is what to do where something is no reference. It may be the
+// secret itself, and is not shown.
+const referenceForms = "give env:NAME, file:/path or another form of docs/logins.md; a secret itself goes in by --stdin"
 
 func fieldNames(fields []providers.Field) string {
 	var names []string

@@ -57,7 +57,10 @@ func parse(text string) (*reference, error) {
 	if err == nil && p.scheme.check != nil {
 		err = p.scheme.check(p)
 	}
-	if err != nil {
+	switch {
+	case err != nil && !Named(text): // it may be the secret itself
+		return nil, fmt.Errorf("use reference: %w", err)
+	case err != nil:
 		return nil, fmt.Errorf("use reference %s: %w", quote(text), err)
 	}
 	return p, nil
