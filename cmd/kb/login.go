@@ -135,7 +135,7 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 	if err != nil {
 		return err
 	}
-	method, way, ok := definition.Login.Choose(o.method)
+	method, way, ok := definition.Login.Choose(o.meant(definition))
 	if !ok {
 		return usage(cmd, fmt.Errorf("%s has no login method %q, only %s", definition.Name, o.method, methodNames(definition)))
 	}
@@ -192,6 +192,26 @@ func (o loginOptions) likeBefore(old vaultfile.Login) loginOptions {
 	return o
 }
 
+// meant is the method that the flags name, or that they can only mean.
+func (o loginOptions) meant(definition *providers.Provider) string {
+	if o.method != "" {
+		return o.method
+	}
+	if o.noWait {
+		if _, _, ok := definition.Login.Choose(string(providers.WayDevice)); ok {
+			return string(providers.WayDevice)
+		}
+	}
+	if o.noWait || o.sync || o.noSync || o.clientID != "" || o.clientSecretFrom != "" {
+		for _, m := range definition.Login.Methods() {
+			if m.Flow == providers.FlowOAuth {
+				return m.Name
+			}
+		}
+	}
+	return ""
+}
+
 // suits refuses flags that say nothing about the method.
 func (o loginOptions) suits(cmd *cobra.Command, definition *providers.Provider, method *providers.Method) error {
 	granted := method.Flow == providers.FlowOAuth
@@ -245,7 +265,7 @@ func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Second)
 	return &t
 }
 

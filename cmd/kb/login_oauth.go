@@ -68,7 +68,7 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	case err != nil:
 		return none, adviseLogin(err, b, g.login, o)
 	case result.Pending:
-		return none, sayPending(a, b, o, g.login, screen.visit)
+		return none, sayPending(a, b, o, g.login, screen)
 	}
 	return result, nil
 }
@@ -88,7 +88,9 @@ func chooseWay(ways []providers.Way, named providers.Way, desktop kbterm.Desktop
 
 // sayPending tells what a person has to do elsewhere before the same command
 // finds the login done.
-func sayPending(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, v broker.Visit) error {
+func sayPending(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, screen *loginScreen) error {
+	v := screen.visit
+	screen.say(v)
 	if o.asJSON {
 		if err := a.json(loginResultJSON{
 			Profile: b.Show(login.Profile), Provider: login.Provider, As: login.As, Method: login.Method, State: "pending",

@@ -28,6 +28,7 @@ import (
 type page struct {
 	t       *testing.T
 	kb      string
+	world   *testkit.World
 	readers map[string]*reader
 	git     *testkit.Git
 	users   map[string]string
@@ -95,7 +96,7 @@ type block struct {
 func newPage(t *testing.T) *page {
 	t.Helper()
 	w := testkit.Namespace(t)
-	p := &page{t: t, kb: testkit.BuildKB(t), readers: map[string]*reader{}, git: testkit.NewGit(t), users: map[string]string{}}
+	p := &page{t: t, kb: testkit.BuildKB(t), world: w, readers: map[string]*reader{}, git: testkit.NewGit(t), users: map[string]string{}}
 	p.git.Users = p.users
 	w.Serve("github.com", testkit.OriginConfig{Handler: p.git})
 	w.Serve("api.github.com", testkit.OriginConfig{Handler: &testkit.GitHub{Users: p.users}})
@@ -301,6 +302,8 @@ func (r *reader) typeIn(m *machine, command string) (string, int) {
 		answer func() string
 	}{
 		{"token: ", func() string { r.tokens = append(r.tokens, r.p.token("me-at-acme")); return r.tokens[len(r.tokens)-1] }},
+		{"client id: ", func() string { return appID }},
+		{"client secret", func() string { return "" }},
 		{"same fingerprint? [y/N]", func() string { return "y" }},
 		{"six words that kb device approve showed: ", func() string { return r.code }},
 		{"Recovery key (AGE", func() string { return r.paper }},
@@ -346,7 +349,7 @@ func TestSyncPage(t *testing.T) {
 	typePage(t, "../../docs/sync.md", 40)
 }
 
-func typePage(t *testing.T, path string, least int) {
+func typePage(t *testing.T, path string, least int, prepare ...func(*page, *reader)) {
 	t.Helper()
 	needsE2E(t)
 	p := newPage(t)
@@ -367,6 +370,9 @@ func typePage(t *testing.T, path string, least int) {
 				}
 			}
 			r := p.reader(t, name)
+			for _, ready := range prepare {
+				ready(p, r)
+			}
 			for _, b := range parts[name] {
 				r.do(b)
 			}
