@@ -119,6 +119,7 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	if o.profile, err = profileOf(ctx, a, b, o.profile); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ func runLoginAll(cmd *cobra.Command, a *app, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	only := ""
 	if o.profile != "" {
 		if only, err = b.Find(o.profile); err != nil {

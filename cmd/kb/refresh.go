@@ -61,6 +61,7 @@ func runRefresh(ctx context.Context, a *app, o refreshOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	full := ""
 	if o.profile != "" {
 		if full, err = b.Find(o.profile); err != nil {
