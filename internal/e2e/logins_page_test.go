@@ -13,10 +13,11 @@ import (
 
 // TestLoginsPage types docs/logins.md.
 func TestLoginsPage(t *testing.T) {
-	typePage(t, "../../docs/logins.md", 15, func(p *page, r *reader) {
+	typePage(t, "../../docs/logins.md", 15, func(p *page) {
 		p.serveLinear()
 		p.serveGitHubLogins()
 		p.serveMCP()
+		r := p.reader(t, "")
 		m := r.machine("laptop")
 		// Somebody who agrees to all that the browser shows.
 		m.write(r.t, "bin/browse", "#!/bin/sh\nexec curl -sSL --max-time 20 -o /dev/null \"$1\"\n")

@@ -2,11 +2,15 @@ package refresh_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kb/internal/oauth"
 	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
@@ -58,5 +62,55 @@ func TestKeepForADay(t *testing.T) {
 		cancel()
 		<-done
 		m.Wait()
+	})
+}
+
+// Users of one process who find a token that is over wait for one flight, and
+// do not queue for the lock one after the other.
+func TestSingleFlight(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	synctest.Test(t, func(t *testing.T) {
+		s := newIssuer(time.Now, time.Hour)
+		s.rotate, s.reuse = true, true
+		exchange := s.exchange(time.Now)
+		store, start := openStore(t, dir), time.Now()
+		m := refresh.New(refresh.Options{
+			Store: store, Elapsed: func() time.Duration { return time.Since(start) },
+			Exchange: func(ctx context.Context, g refresh.Grant, with secret.Value) (oauth.Tokens, error) {
+				time.Sleep(time.Second)
+				return exchange(ctx, g, with)
+			},
+		})
+		var flights atomic.Int64
+		m.SetStep(func(step string) {
+			if step == "flight" {
+				flights.Add(1)
+			}
+		})
+		l := refresh.Login{
+			Key: state.LoginKey{Profile: "work", Provider: "linear"}, Made: start, Shared: secret.New("refresh-0"),
+			Grant: func() (refresh.Grant, error) { return refresh.Grant{Kind: refresh.KindRefresh}, nil },
+		}
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if got, err := m.Token(t.Context(), l); err != nil || !s.accepts(got) {
+					t.Errorf("stale, or %v", err)
+				}
+			})
+		}
+		// One whose caller leaves goes on without it.
+		gone, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if _, err := m.Token(gone, l); !errors.Is(err, context.Canceled) {
+				t.Errorf("error is %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if n := flights.Load(); n != 1 {
+			t.Errorf("%d flights, want 1", n)
+		}
 	})
 }
