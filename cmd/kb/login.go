@@ -159,6 +159,7 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 		result, err = grantLogin(ctx, cmd, a, b, o, grant{definition, method, way, login})
 	} else {
 		result, err = keepFields(ctx, cmd, a, b, o, definition, method, login)
+		err = adviseServer(err, "run "+loginCommand(b, login))
 	}
 	if err != nil {
 		return err
