@@ -13,6 +13,7 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/plain"
+	"kb/internal/refresh"
 	"kb/internal/supervisor"
 )
 
@@ -87,7 +88,7 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 	if o.Paths, err = broker.FindPaths(a.getenv); err != nil {
 		return nil, err
 	}
-	o.Getenv = a.getenv
+	o.Getenv, o.Spawn = a.getenv, refresh.Self
 	for {
 		b, err := broker.Open(ctx, o)
 		if err == nil {
