@@ -114,6 +114,17 @@ func (a *app) device(ctx context.Context) (*broker.Broker, error) {
 	return b, nil
 }
 
+// upkeep does what has waited for this device, and says what it did: tokens
+// whose login another device removed are given back.
+func (a *app) upkeep(ctx context.Context, b *broker.Broker) {
+	if a.getenv("KB_SESSION") != "" {
+		return
+	}
+	for _, line := range b.Upkeep(ctx) {
+		fmt.Fprintf(a.err, "kb: %s\n", plain.Clean(line))
+	}
+}
+
 // sayNotes tells what happened to the vaults by itself.
 func (a *app) sayNotes(b *broker.Broker) {
 	for _, line := range b.Notes() {

@@ -53,6 +53,7 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	type statusJSON struct {
 		Vault     string      `json:"vault"` // the default one's path
 		Vaults    []vaultJSON `json:"vaults"`
