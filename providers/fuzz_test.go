@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, m := range based.Login.Methods() {
 			fields := map[string]secret.Value{}
-			for _, field := range m.Fields {
+			for _, field := range m.Values() {
 				fields[field.Name] = secret.New("kb-canary")
 			}
 			c, err := based.Compile(m.Name, fields)

@@ -117,7 +117,7 @@ func compareExchange(p *Provider, e *golden.Exchange) error {
 	}
 	fields := map[string]secret.Value{}
 	for name, value := range e.Fields {
-		if !slices.ContainsFunc(method.Fields, func(f Field) bool { return f.Name == name }) {
+		if !slices.ContainsFunc(method.Values(), func(f Field) bool { return f.Name == name }) {
 			return fmt.Errorf("login has no field %q", name)
 		}
 		fields[name] = secret.New(value)

@@ -3,9 +3,10 @@
 package providers
 
 var index = []IndexEntry{
-	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
+	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com", "platform.claude.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
 	{Name: "bitbucket", Title: "Bitbucket Cloud", Hosts: []string{"api.bitbucket.org", "bitbucket.org"}, Env: []string{"BITBUCKET_ACCESS_TOKEN", "BITBUCKET_API_TOKEN", "BITBUCKET_APP_PASSWORD", "BITBUCKET_TOKEN"}},
 	{Name: "brave-search", Title: "Brave Search API", Hosts: []string{"api.search.brave.com"}, Env: []string{"BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY"}},
+	{Name: "chatgpt", Title: "ChatGPT account, for Codex", Hosts: []string{"chatgpt.com", "auth.openai.com"}, Env: []string(nil)},
 	{Name: "cloudflare", Title: "Cloudflare", Hosts: []string{"api.cloudflare.com"}, Env: []string{"CF_API_KEY", "CF_API_TOKEN", "CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_EMAIL"}},
 	{Name: "datadog", Title: "Datadog", Hosts: []string{"api.datadoghq.com"}, Env: []string{"DATADOG_API_KEY", "DATADOG_APP_KEY", "DD_ACCESS_TOKEN", "DD_API_KEY", "DD_APP_KEY"}},
 	{Name: "deepseek", Title: "DeepSeek", Hosts: []string{"api.deepseek.com"}, Env: []string{"DEEPSEEK_API_KEY"}},
@@ -13,6 +14,7 @@ var index = []IndexEntry{
 	{Name: "dockerhub", Title: "Docker Hub registry", Hosts: []string{"auth.docker.io"}, Env: []string{"DOCKERHUB_PASSWORD", "DOCKERHUB_TOKEN", "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "DOCKER_TOKEN"}},
 	{Name: "fly", Title: "Fly.io", Hosts: []string{"api.machines.dev", "api.fly.io"}, Env: []string{"FLY_ACCESS_TOKEN", "FLY_API_TOKEN"}},
 	{Name: "gemini", Title: "Gemini API", Hosts: []string{"generativelanguage.googleapis.com"}, Env: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"}},
+	{Name: "gemini-code-assist", Title: "Gemini Code Assist, for Gemini CLI", Hosts: []string{"cloudcode-pa.googleapis.com", "oauth2.googleapis.com"}, Env: []string(nil)},
 	{Name: "gitea", Title: "Gitea", Hosts: []string(nil), Env: []string{"GITEA_ACCESS_TOKEN", "GITEA_TOKEN"}},
 	{Name: "github", Title: "GitHub", Hosts: []string{"api.github.com", "uploads.github.com", "github.com", "gist.github.com", "raw.githubusercontent.com"}, Env: []string{"GH_PAT", "GH_TOKEN", "GITHUB_API_TOKEN", "GITHUB_PAT", "GITHUB_PERSONAL_ACCESS_TOKEN", "GITHUB_TOKEN", "HOMEBREW_GITHUB_API_TOKEN"}},
 	{Name: "gitlab", Title: "GitLab", Hosts: []string{"gitlab.com"}, Env: []string{"CI_JOB_TOKEN", "GITLAB_ACCESS_TOKEN", "GITLAB_PRIVATE_TOKEN", "GITLAB_TOKEN", "OAUTH_TOKEN"}},

@@ -36,6 +36,7 @@ const (
 	FlowClientCredentials Flow = "client-credentials" // from client_id and client_secret (RFC 6749 section 4.4)
 	FlowJWTBearer         Flow = "jwt-bearer"         // from a service account's key (RFC 7523)
 	FlowGitHubApp         Flow = "github-app"         // from an app's private key: installation tokens
+	FlowAgent             Flow = "agent"              // from an agent's own login, which kb import takes over
 )
 
 // ClientKind is whose OAuth client asks.
