@@ -62,7 +62,17 @@ func TestForBaseOfOthers(t *testing.T) {
 
 // A rule without {host} stays where it is, at its own port and path.
 func TestForBaseKeepsFixedHosts(t *testing.T) {
-	q, err := shippedProvider(t, "jira").ForBase("https://jira.acme.example:8443/jira")
+	p := shippedProvider(t, "jira")
+	gateway := p.Inject[0]
+	gateway.Hosts, gateway.Paths = []string{"api.atlassian.com"}, []string{"/ex/jira/**"}
+	p.Hosts, p.Inject = append(p.Hosts, "api.atlassian.com"), append(p.Inject, gateway)
+	for i := range p.Inject {
+		p.Inject[i].hosts = nil
+	}
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	q, err := p.ForBase("https://jira.acme.example:8443/jira")
 	if err != nil {
 		t.Fatal(err)
 	}

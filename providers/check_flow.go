@@ -23,7 +23,7 @@ func (c *checker) flow(at string, m *Method) {
 	}
 	if m.Flow == FlowPaste {
 		for key, given := range map[string]bool{
-			"client": m.Client != "", "discover": m.Discover, "scopes": m.Scopes != nil, "server": m.Server != nil,
+			"client": m.Client != "", "public": m.Public, "discover": m.Discover, "scopes": m.Scopes != nil, "server": m.Server != nil,
 		} {
 			if given {
 				c.add(at+"."+key, fmt.Sprintf("%s is given, but method %q has no flow", key, m.Name), `add flow = "oauth"`)
@@ -86,6 +86,9 @@ func (c *checker) client(at string, m *Method) {
 	case m.Client == ClientOwn || m.Client == ClientBuild:
 		if m.Page == "" && !m.Discover {
 			c.add(at, fmt.Sprintf("method %q says nowhere where one makes the client", m.Name), "give the vendor's page, page = \"https://...\"")
+		}
+		if m.Client == ClientBuild && !m.SecretOptional() && !slices.Contains(m.Ways(), WayDevice) {
+			c.add(at+".client", "a client of a build has no secret, and this server wants one", `write client = "own", or public = true where the vendor's page says so`)
 		}
 	case m.Client == ClientDynamic:
 		if m.Server != nil && m.Server.Registration == "" && m.Server.Issuer == "" && !m.Discover {

@@ -253,19 +253,21 @@ func (c *checker) habits(at string, m *Method) {
 	oneOf("separator", s.Separator, ",", ";", "+")
 	oneOf("pkce", s.PKCE, "none")
 	oneOf("revoke_method", s.RevokeMethod, "DELETE", "GET")
-	oneOf("revoke_what", s.RevokeWhat, "refresh", "access", "grant")
-	oneOf("revoke_auth", s.RevokeAuth, "basic", "bearer")
+	oneOf("revoke_what", s.RevokeWhat, "refresh", "access", "both", "grant")
+	oneOf("revoke_auth", s.RevokeAuth, "post", "basic", "none", "bearer")
 	if s.ClientAuth == "none" && m.Flow != FlowOAuth && m.Flow != FlowAgent {
 		c.add(at+".client_auth", fmt.Sprintf("flow %q has a secret to show", m.Flow), "")
 	}
-	if m.Client == ClientBuild && s.ClientAuth != "none" && s.Device == "" {
-		c.add(at+".client_auth", "a client id of a build has no secret: it serves a public client or the device flow only", "")
-	}
-	if s.Revocation == "" && (s.RevokeMethod != "" || s.RevokeWhat != "" || s.RevokeAuth != "" || s.RevokeParam != "") {
+	if s.Revocation == "" && (s.RevokeMethod != "" || s.RevokeWhat != "" || s.RevokeAuth != "" || s.RevokeParam != "" || s.RevokeJSON) {
 		c.add(at, "how tokens are revoked is given, but not where", "add revocation")
 	}
-	if s.RevokeParam != "" && !isToken(s.RevokeParam) {
+	if s.RevokeParam != "" && !isToken(s.RevokeParam) { // "-" is one
 		c.add(at+".revoke_param", fmt.Sprintf("%q is no parameter's name", s.RevokeParam), "")
+	}
+	for i, code := range s.InvalidGrant {
+		if !isToken(code) || code == "invalid_grant" {
+			c.add(fmt.Sprintf("%s.invalid_grant[%d]", at, i), fmt.Sprintf("%q is no further error code", code), "")
+		}
 	}
 	if s.ISS && s.Issuer == "" && !m.Discover {
 		c.add(at+".iss", "iss cannot be checked without an issuer", "add issuer")

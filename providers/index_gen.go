@@ -4,6 +4,7 @@ package providers
 
 var index = []IndexEntry{
 	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com", "platform.claude.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
+	{Name: "atlassian", Title: "Atlassian Cloud", Hosts: []string{"api.atlassian.com"}, Env: []string{"ATLASSIAN_API_TOKEN"}},
 	{Name: "bitbucket", Title: "Bitbucket Cloud", Hosts: []string{"api.bitbucket.org", "bitbucket.org"}, Env: []string{"BITBUCKET_ACCESS_TOKEN", "BITBUCKET_API_TOKEN", "BITBUCKET_APP_PASSWORD", "BITBUCKET_TOKEN"}},
 	{Name: "brave-search", Title: "Brave Search API", Hosts: []string{"api.search.brave.com"}, Env: []string{"BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY"}},
 	{Name: "chatgpt", Title: "ChatGPT account, for Codex", Hosts: []string{"chatgpt.com", "auth.openai.com"}, Env: []string(nil)},
@@ -21,8 +22,9 @@ var index = []IndexEntry{
 	{Name: "grafana", Title: "Grafana", Hosts: []string(nil), Env: []string{"GRAFANA_API_KEY", "GRAFANA_AUTH", "GRAFANA_CLOUD_ACCESS_POLICY_TOKEN", "GRAFANA_CLOUD_API_KEY", "GRAFANA_SERVICE_ACCOUNT_TOKEN", "GRAFANA_TOKEN"}},
 	{Name: "groq", Title: "Groq", Hosts: []string{"api.groq.com"}, Env: []string{"GROQ_API_KEY"}},
 	{Name: "huggingface", Title: "Hugging Face", Hosts: []string{"huggingface.co", "router.huggingface.co"}, Env: []string{"HF_TOKEN", "HUGGINGFACE_API_KEY", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"}},
-	{Name: "jira", Title: "Jira Cloud", Hosts: []string{"api.atlassian.com"}, Env: []string{"ATLASSIAN_API_TOKEN", "JIRA_API_TOKEN", "JIRA_TOKEN"}},
+	{Name: "jira", Title: "Jira Cloud", Hosts: []string(nil), Env: []string{"JIRA_API_TOKEN", "JIRA_TOKEN"}},
 	{Name: "linear", Title: "Linear", Hosts: []string{"api.linear.app"}, Env: []string{"LINEAR_API_KEY"}},
+	{Name: "microsoft", Title: "Microsoft Graph", Hosts: []string{"graph.microsoft.com"}, Env: []string(nil)},
 	{Name: "mistral", Title: "Mistral AI", Hosts: []string{"api.mistral.ai"}, Env: []string{"CODESTRAL_API_KEY", "MISTRAL_API_KEY"}},
 	{Name: "netlify", Title: "Netlify", Hosts: []string{"api.netlify.com"}, Env: []string{"NETLIFY_ACCESS_TOKEN", "NETLIFY_AUTH_TOKEN", "NETLIFY_TOKEN"}},
 	{Name: "notion", Title: "Notion", Hosts: []string{"api.notion.com"}, Env: []string{"NOTION_ACCESS_TOKEN", "NOTION_API_KEY", "NOTION_KEY", "NOTION_TOKEN"}},

@@ -15,6 +15,7 @@ type Method struct {
 	Title      string            `toml:"title"`      // what the vendor calls it
 	Flow       Flow              `toml:"flow"`       // how tokens are got
 	Client     ClientKind        `toml:"client"`     // whose client asks; of FlowOAuth only
+	Public     bool              `toml:"public"`     // a client without a secret will do (RFC 8252 section 8.4)
 	Discover   bool              `toml:"discover"`   // the endpoints are found at the login (RFC 9728, 8414), from Server.Resource
 	Fields     []Field           `toml:"field"`      // what a person gives, in the order of asking
 	Page       string            `toml:"page"`       // where the vendor lets one make the key, or the client
@@ -69,6 +70,12 @@ func (m *Method) Values() []Field {
 		return m.Fields
 	}
 	return []Field{{Name: TokenField, Label: "Access token", Secret: true}}
+}
+
+// SecretOptional reports whether a client may have no secret. The device flow
+// never needs one.
+func (m *Method) SecretOptional() bool {
+	return m.Public || m.Client == ClientDynamic || m.Server != nil && m.Server.ClientAuth == "none"
 }
 
 // Ways returns how a person can grant the method, the usual way first; nil

@@ -80,6 +80,9 @@ func mutants(p *Provider) []mutant {
 		add(fmt.Sprintf("secret_paths[%d]", i), func(p *Provider) { p.SecretPaths[i] = "/mutant" + s })
 	}
 	for i, l := range p.Login.Methods() {
+		if l.Flow != FlowPaste {
+			continue // its fields make the token: the golden files of grants hold them
+		}
 		for j, f := range l.Fields {
 			add(fmt.Sprintf("login[%d] field %s", i, f.Name), func(p *Provider) { p.Login.Methods()[i].Fields[j].Name += "x" })
 			if f.Optional {

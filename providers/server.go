@@ -2,6 +2,7 @@ package providers
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -26,11 +27,13 @@ type Server struct {
 	TokenParams    map[string]string `toml:"token_params"`  // further parameters of every token request
 	Header         map[string]string `toml:"header"`        // constant fields of every token request
 	At             string            `toml:"at"`            // path to the token's object in the answer
+	InvalidGrant   []string          `toml:"invalid_grant"` // further error codes that mean it
 	RefreshToken   string            `toml:"refresh_token"` // endpoint, where refreshing has its own
 	RevokeMethod   string            `toml:"revoke_method"` // "" is POST
-	RevokeWhat     string            `toml:"revoke_what"`   // refresh (the default), access, grant
-	RevokeAuth     string            `toml:"revoke_auth"`   // "" as client_auth, basic, bearer
-	RevokeParam    string            `toml:"revoke_param"`  // "" is token
+	RevokeWhat     string            `toml:"revoke_what"`   // refresh (the default), access, both, grant
+	RevokeAuth     string            `toml:"revoke_auth"`   // "" as client_auth; post, basic, none, bearer
+	RevokeParam    string            `toml:"revoke_param"`  // "" is token; "-": it is not sent
+	RevokeJSON     bool              `toml:"revoke_json"`   // the revocation endpoint takes JSON
 	RedirectTo     string            `toml:"redirect"`      // "" is http://127.0.0.1:{port}/callback
 	AccessLifetime string            `toml:"lifetime"`      // of an access token where the answer does not say: "1h"
 
@@ -72,5 +75,6 @@ func (s *Server) clone() *Server {
 	}
 	own := *s
 	own.Authorize, own.TokenParams, own.Header = maps.Clone(s.Authorize), maps.Clone(s.TokenParams), maps.Clone(s.Header)
+	own.InvalidGrant = slices.Clone(s.InvalidGrant)
 	return &own
 }

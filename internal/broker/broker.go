@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kb/internal/audit"
+	"kb/internal/secretref"
 	"kb/internal/state"
 	"kb/profile"
 	"kb/providers"
@@ -61,6 +62,9 @@ type Broker struct {
 	now        func() time.Time
 	random     io.Reader
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+
+	resolving   *secretref.Resolver // see refs
+	resolveOnce sync.Once
 
 	standing *standing // nil unless Options.Standing was given
 

@@ -101,7 +101,7 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	login.Profile = name
 	known := login
 	known.Profile = full
-	joined := b.join(known, func(_, ref string) (secret.Value, error) { return secretref.Resolve(ref, b.getenv) })
+	joined := b.join(known, func(_, ref string) (secret.Value, error) { return b.refs().Resolve(ctx, ref, nil) })
 	switch {
 	case joined.problem == "":
 	case joined.unresolved && !spec.Verify:

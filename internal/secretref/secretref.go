@@ -1,80 +1,112 @@
 // Package secretref resolves values that live elsewhere: a vault may hold a
 // reference in place of a secret.
 //
-//	env:NAME     a variable of kb's own environment
-//	file:/path   a file; its trailing line break is dropped
+//	env:NAME                     a variable of kb's own environment
+//	file:/path                   a file; its trailing line breaks are dropped
+//	cmd:program 'an argument'    what a program prints; no shell reads the line
 //
-// References into other managers (AWS Secrets Manager, 1Password, HashiCorp
-// Vault and their like) are not supported yet, and refused by name.
+// docs/references.md is the page for people, and lists all of them.
+//
+// # What is agreed to
+//
+// A reference of a synced vault is text that another device wrote. One that
+// names a file or a program has a [Source], what it reads or runs here: the
+// caller compares that with what a person on this device agreed to, by the
+// Allow that it gives to [Resolver.Resolve].
+//
+// # Programs
+//
+// A program is found once, by the PATH that kb was started with, and kept as an
+// [Anchors] with that PATH: what PATH says later changes nothing. It runs by its absolute
+// path, without a terminal, in the root folder, with an environment that has
+// neither kb's own variables nor those that make a program load foreign code
+// (see [Resolver.run]). One that is in the repository at hand, or that others can
+// write, is refused.
+//
+// # Time
+//
+// What takes longer than reading a file ([Slow]) is kept in memory for
+// [Keep], and asked for once however many want it at a time. [Resolver.Forget]
+// is for a value that turned out not to be good any more.
+//
+// # What it leaves out
+//
+// It writes to no other manager, and holds no credential for one: keys, tokens
+// and sessions are those that the manager's own tools use. Errors name the
+// reference, never a value, a response's body or a query.
 package secretref
 
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
-	"kb/internal/secret"
+	"kb/internal/plain"
 )
 
-// maxFile bounds a referenced file, in bytes: the largest real one is a service
-// account's JSON of some 3 KiB.
-const maxFile = 64 << 10
+const (
+	// maxValue bounds a value, in bytes: the largest real one is a service
+	// account's JSON of some 3 KiB, and both AWS and Google stop at 64 KiB.
+	maxValue = 64 << 10
+	// maxReference bounds a reference's text, in bytes: an ARN has under 2 KiB.
+	maxReference = 4 << 10
+	// Keep is how long a value that is slow to fetch is kept in memory. A key
+	// that was rotated is noticed after this time, or at the first 401.
+	Keep = 5 * time.Minute
+	// keepFailure is how long a failure is: an agent that tries again at once
+	// starts no program for each try.
+	keepFailure = 5 * time.Second
+)
 
 // Errors of a reference.
 var (
-	ErrSyntax  = errors.New("not a reference that kb knows (env:NAME, file:/path)")
+	ErrSyntax  = errors.New("not a reference that kb knows (kb login --help lists them)")
 	ErrMissing = errors.New("nothing is there")
-	ErrTooLong = fmt.Errorf("longer than %d bytes", maxFile)
+	ErrTooLong = fmt.Errorf("longer than %d bytes", maxValue)
+	ErrNotYet  = errors.New("not fetched yet") // of Cached
 )
+
+// Source is what a reference reads or runs on this device.
+type Source struct {
+	Path string // of the file or program, symbolic links resolved; empty: nothing on this device
+	Runs bool   // it is a program
+	// Sum is the SHA-256 of a program's file in hex; empty where only root can
+	// change the file, so that an update of the system is no change.
+	Sum string
+}
+
+// String is what Source is compared by, and shown as.
+func (s Source) String() string {
+	switch {
+	case s.Path == "":
+		return ""
+	case !s.Runs:
+		return "reads " + s.Path
+	case s.Sum == "":
+		return "runs " + s.Path
+	}
+	return "runs " + s.Path + " sha256:" + s.Sum
+}
 
 // Check reports whether ref has a form that Resolve knows.
 func Check(ref string) error {
-	scheme, rest, _ := strings.Cut(ref, ":")
-	switch {
-	case scheme == "env" && rest != "" && !strings.ContainsAny(rest, "=\x00"):
-		return nil
-	case scheme == "file" && filepath.IsAbs(rest):
-		return nil
-	case scheme == "file":
-		return fmt.Errorf("use reference %q: the path must be absolute", ref)
-	}
-	return fmt.Errorf("use reference %q: %w", ref, ErrSyntax)
+	_, err := parse(ref)
+	return err
 }
 
-// Resolve fetches the value; getenv is kb's environment. Errors name the
-// reference, never what it holds.
-func Resolve(ref string, getenv func(string) string) (secret.Value, error) {
-	if err := Check(ref); err != nil {
-		return secret.Value{}, err
-	}
-	scheme, rest, _ := strings.Cut(ref, ":")
-	if scheme == "env" {
-		v := secret.New(getenv(rest))
-		if v.IsZero() {
-			return secret.Value{}, fmt.Errorf("resolve %q: %w", ref, ErrMissing)
-		}
-		return v, nil
-	}
-	f, err := os.Open(rest)
-	if err != nil {
-		return secret.Value{}, fmt.Errorf("resolve %q: %w", ref, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return secret.Value{}, fmt.Errorf("resolve %q: %w", ref, err)
-	}
-	if len(data) > maxFile {
-		return secret.Value{}, fmt.Errorf("resolve %q: %w", ref, ErrTooLong)
-	}
-	v := secret.New(strings.TrimRight(string(data), "\r\n"))
-	if v.IsZero() {
-		return secret.Value{}, fmt.Errorf("resolve %q: %w", ref, ErrMissing)
-	}
-	return v, nil
+// Asks reports whether a person on this device must have agreed to a reference
+// that another device wrote: it names a file or a program.
+func Asks(ref string) bool {
+	p, err := parse(ref)
+	return err == nil && p.scheme.local
+}
+
+// Slow reports whether a reference may take longer than reading a file.
+func Slow(ref string) bool {
+	p, err := parse(ref)
+	return err == nil && p.scheme.slow
 }
 
 // Variable returns the environment variable that a reference reads, "" when it
@@ -95,4 +127,30 @@ func File(ref string) string {
 		return ""
 	}
 	return path
+}
+
+// Schemes lists what a reference can begin with.
+func Schemes() []string {
+	var names []string
+	for name, s := range schemes {
+		names = append(names, name+s.mark)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// failed names the reference in an error, cleaned: a vault that others write
+// may hold anything.
+func failed(ref string, err error) error {
+	return fmt.Errorf("resolve %s: %w", quote(ref), err)
+}
+
+// quote shows a reference: cleaned, and no longer than a line of a screen
+// bears.
+func quote(ref string) string {
+	const most = 200
+	if len(ref) > most {
+		ref = ref[:most] + "…"
+	}
+	return `"` + plain.Clean(ref) + `"`
 }

@@ -26,45 +26,55 @@ const (
 // excludes other processes and other callers in this one. The lock file stays:
 // removing it would let two hold "the" lock. unlock may be called again.
 func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err error) {
-	if name == "" || len(name) > maxName {
-		return nil, fmt.Errorf("lock %q: %w", name, ErrBadName)
-	}
-	dir := filepath.Join(s.dir, "locks")
-	if err := secureDir(dir, nil); err != nil {
+	path, leave, err := s.enter(ctx, name)
+	if err != nil {
 		return nil, err
-	}
-	// Callers in this process queue for one file lock, and are ordered for
-	// Go's memory model, which knows nothing of files.
-	own, _ := s.locks.LoadOrStore(name, make(chan struct{}, 1))
-	queue := own.(chan struct{})
-	select {
-	case queue <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("lock %q: %w", name, ctx.Err())
 	}
 	defer func() {
 		if err != nil {
-			<-queue
+			leave()
 		}
 	}()
-	l := flock.New(filepath.Join(dir, s.opaque("lock/"+name)),
-		flock.SetFlag(os.O_CREATE|os.O_RDONLY|openFlags), flock.SetPermissions(0o600))
-	if err := take(ctx, l); err != nil {
+	l := flock.New(path, flock.SetFlag(lockFlags), flock.SetPermissions(0o600))
+	if err := take(ctx, l.TryLock); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %q: %w", name, err), l.Close())
 	}
 	return sync.OnceValue(func() error {
-		defer func() { <-queue }()
+		defer leave()
 		return l.Close()
 	}), nil
 }
 
+const lockFlags = os.O_CREATE | os.O_RDONLY | openFlags
+
+// enter waits for the callers of this process, who queue for one file lock and
+// are ordered for Go's memory model, which knows nothing of files. It returns
+// the file.
+func (s *Store) enter(ctx context.Context, name string) (path string, leave func(), err error) {
+	if name == "" || len(name) > maxName {
+		return "", nil, fmt.Errorf("lock %q: %w", name, ErrBadName)
+	}
+	dir := filepath.Join(s.dir, "locks")
+	if err := secureDir(dir, nil); err != nil {
+		return "", nil, err
+	}
+	own, _ := s.locks.LoadOrStore(name, make(chan struct{}, 1))
+	queue := own.(chan struct{})
+	select {
+	case queue <- struct{}{}:
+		return filepath.Join(dir, s.opaque("lock/"+name)), func() { <-queue }, nil
+	case <-ctx.Done():
+		return "", nil, fmt.Errorf("lock %q: %w", name, ctx.Err())
+	}
+}
+
 // take waits for the lock as long as ctx lives.
-func take(ctx context.Context, l *flock.Flock) error {
+func take(ctx context.Context, try func() (bool, error)) error {
 	for wait := lockFirst; ; wait = min(2*wait, lockLast) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if ok, err := l.TryLock(); ok || err != nil {
+		if ok, err := try(); ok || err != nil {
 			return err
 		}
 		var r [1]byte

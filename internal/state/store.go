@@ -64,6 +64,7 @@ const magic = "kbs1"
 // several processes: a reader sees a blob's old data or its new, never a part.
 type Store struct {
 	dir     string
+	key     [32]byte // for Handover
 	aead    cipher.AEAD
 	nameKey []byte
 	locks   sync.Map // name -> chan struct{} that its holder in this process fills
@@ -86,7 +87,7 @@ func Open(dir string, key [32]byte) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, aead: aead, nameKey: derive("names")}
+	s := &Store{dir: dir, key: key, aead: aead, nameKey: derive("names")}
 	return s, s.checkKey(derive("key check"))
 }
 
