@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 // How an exchange or a tunnel ended, in Outcome.Err. "" is a whole answer.
 const (
 	endedRefused   = "refused"        // kb answered
+	endedAgain     = "sent again"     // 401, and the request went out with another injection
 	endedDial      = "dial"           // no connection to the upstream
 	endedTLS       = "tls"            // handshake or certificate
 	endedUpstream  = "upstream reset" // the upstream broke off, or sent no HTTP
@@ -61,15 +61,18 @@ type exchange struct {
 	upload  chan error   // gets the upload's end, when it has a goroutine
 	sent    atomic.Int64 // body bytes to the upstream
 	got     int64
-	status  int    // sent to the client
-	ended   string // Outcome.Err
-	closing bool   // the client's connection cannot go on to a next request
-	broken  bool   // the answer was cut short, the client must see that
+	status  int     // sent to the client
+	ended   string  // Outcome.Err
+	keep    *keeper // src, where a 401 may have it sent again
+	again   bool    // it is sent again: the injection is the second
+	closing bool    // the client's connection cannot go on to a next request
+	broken  bool    // the answer was cut short, the client must see that
 }
 
 // begin makes an exchange of a request that has passed the checks of its hop.
 func (x *exchange) begin(ci ConnectInfo, scheme, proto, method, target string, fields []field, options []string) {
 	x.src, x.length, x.inj, x.got, x.status, x.ended, x.closing, x.broken = nil, 0, nil, 0, 0, "", false, false
+	x.keep, x.again = nil, false
 	x.sent.Store(0)
 	path, query, asked := strings.Cut(target, "?")
 	x.asked = asked
@@ -86,37 +89,74 @@ func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 	if r := x.authorize(ctx, t.authority); r != nil {
 		return r
 	}
+	if x.inj.Local != nil {
+		return x.local(ctx)
+	}
 	x.out.length = x.length
-	x.track.expired.Store(false)
-	x.track.enter(phaseExchange)
-	key := poolKey{target: t.target, pool: x.inj.Pool, reach: t.reach, plain: x.info.Scheme != "https"}
-	if !key.plain && x.s.h2.wanted(t.target, x.info.Proto) {
-		done, r := x.overH2(ctx, key, t)
-		if done {
+	if x.src != nil && x.inj.Rejected != nil && x.length <= int64(x.s.limits.ReplayBody) {
+		x.keep = newKeeper(x.s, x.src, x.length, x.track.touch)
+		x.src = x.keep
+		defer x.letGo()
+	}
+	for {
+		x.track.expired.Store(false)
+		x.track.enter(phaseExchange)
+		if r, next := x.attempt(ctx, t); next != courseAgain {
 			return r
 		}
 	}
-	for attempt := 0; ; attempt++ {
-		u, err := x.s.upstreamFor(ctx, key, attempt > 0)
+}
+
+// course is what follows an attempt to carry an exchange out.
+type course uint8
+
+const (
+	courseEnd   course = iota // nothing, it was carried out or is refused
+	courseAnew                // a kept connection was dead: the same on a new one
+	courseHTTP1               // the upstream turned out to speak HTTP/1.1 only
+	courseAgain               // the upstream answered 401: the request as the next injection has it
+)
+
+// attempt carries the exchange out with the present injection.
+func (x *exchange) attempt(ctx context.Context, t *tunnel) (*Refusal, course) {
+	key := poolKey{target: t.target, pool: x.inj.Pool, reach: t.reach, plain: x.info.Scheme != "https"}
+	// The connection that brought the 401 may be about to close, and a body is
+	// not sent a third time: it gets another one.
+	fresh := x.again && !x.harmless()
+	overH2 := key
+	overH2.again = fresh
+	if !key.plain && x.s.h2.wanted(t.target, x.info.Proto) {
+		if r, next := x.overH2(ctx, overH2, t); next != courseHTTP1 {
+			return r, next
+		}
+	}
+	for first := true; ; first = false {
+		u, err := x.s.upstreamFor(ctx, key, fresh || !first)
 		if err != nil {
 			if onlyH2(err) && !key.plain {
 				x.s.h2.learn(t.target, speaksOnlyHTTP2)
-				if done, r := x.overH2(ctx, key, t); done {
-					return r
+				if r, next := x.overH2(ctx, overH2, t); next != courseHTTP1 {
+					return r, next
 				}
 			}
-			return x.unreachable(t, err)
+			return x.unreachable(t, err), courseEnd
 		}
 		x.track.upstream.Store(u)
 		if ctx.Err() != nil {
 			u.close() // whoever ended the context did not see it yet
 		}
-		r, again := x.over(u, attempt == 0)
+		r, next := x.over(ctx, u, first)
 		x.track.upstream.Store(nil)
-		if !again {
-			return r
+		if next != courseAnew {
+			return r, next
 		}
 	}
+}
+
+// harmless reports whether the request may be sent twice without a word from
+// the upstream.
+func (x *exchange) harmless() bool {
+	return x.src == nil && (x.out.method == http.MethodGet || x.out.method == http.MethodHead)
 }
 
 // authorize asks the policy and builds what goes upstream.
@@ -164,7 +204,7 @@ func (x *exchange) tell(refused int) {
 
 // failed reports a bug of kb's own.
 func (x *exchange) failed(info ConnectInfo) {
-	r := &Refusal{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "kb failed on the request; this is a bug in kb."}
+	r := internalRefusal()
 	x.s.policy.Refused(info, &x.info, r)
 	x.ended = endedInternal
 	x.tell(r.status())
@@ -189,37 +229,42 @@ var (
 	errUpstreamGone = errors.New("upstream gone")
 )
 
-// over runs the exchange over one upstream connection. again says that the
-// connection had died unnoticed and the request may be sent once more.
-func (x *exchange) over(u *upstreamConn, first bool) (r *Refusal, again bool) {
-	retry := first && u.used && x.src == nil && (x.out.method == http.MethodGet || x.out.method == http.MethodHead)
+// over runs the exchange over one upstream connection.
+func (x *exchange) over(ctx context.Context, u *upstreamConn, first bool) (*Refusal, course) {
+	retry := first && u.used && x.harmless()
 	uploading, err := x.send(u)
 	if err == nil {
-		err = x.receive(u, uploading)
+		err = x.receive(ctx, u, uploading)
 	}
-	if err == nil {
-		return nil, false
+	var refused *Refusal
+	switch {
+	case err == nil || errors.Is(err, errOver):
+		return nil, courseEnd
+	case errors.Is(err, errAgain):
+		return nil, courseAgain
+	case errors.As(err, &refused):
+		return refused, courseEnd
 	}
 	u.close()
 	if uploading {
 		// The upload owns the client's side of the connection until it has
 		// ended: nothing more is read from there.
-		x.closing = true
-		defer func() { _ = x.endUpload() }()
+		x.closing = x.closing || !x.again
+		defer func() { _ = x.endUpload(u) }()
 		if r := x.uploadFault(&err); r != nil {
-			return r, false
+			return r, courseEnd
 		}
 	}
 	x.ended = x.why(err)
 	switch {
 	case x.status != 0 || x.ended == endedClient:
 		x.broken = true
-		return nil, false
+		return nil, courseEnd
 	case retry && x.ended == endedUpstream && u.rd.buffered() == 0 && !errors.Is(err, errAnswer):
 		x.ended = ""
-		return nil, true
+		return nil, courseAnew
 	}
-	return x.upstreamRefusal(), false
+	return x.upstreamRefusal(), courseEnd
 }
 
 // why says how an exchange with an error ended.
@@ -246,159 +291,13 @@ func (x *exchange) upstreamRefusal() *Refusal {
 	}
 }
 
-// uploadFault looks whether the upload has ended by the client's doing: with a
-// broken body, which is refused, or with its leaving, which replaces err.
-func (x *exchange) uploadFault(err *error) *Refusal {
-	var up error
-	select {
-	case up = <-x.upload:
-		x.upload <- up // for endUpload
-	default:
-		return nil
-	}
-	if errors.Is(up, errClientGone) {
-		*err = up
-	}
-	if fault := clientFault(up); fault != nil && x.status == 0 {
-		x.ended = endedMalformed
-		x.s.policy.Refused(x.info.ConnectInfo, &x.info, fault)
-		return fault
-	}
-	return nil
-}
-
-// uploaded reports whether the upload has ended well.
-func (x *exchange) uploaded() bool {
-	select {
-	case err := <-x.upload:
-		x.upload <- err
-		return err == nil
-	default:
-		return false
-	}
-}
-
-// awaitUpload returns the upload's end after the whole answer was relayed.
-func (x *exchange) awaitUpload() error {
-	if d := x.cl.patience(); d > 0 {
-		select {
-		case err := <-x.upload:
-			return err
-		default:
-		}
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case err := <-x.upload:
-			return err
-		case <-t.C:
-			x.cl.stop()
-		}
-	}
-	return <-x.upload
-}
-
-// endUpload waits for the upload's goroutine, which must not outlive the
-// exchange.
-func (x *exchange) endUpload() error {
-	select {
-	case err := <-x.upload:
-		return err
-	default:
-		x.cl.stop()
-		return <-x.upload
-	}
-}
-
-// clientFault tells a body that broke its framing from a connection that
-// broke.
-func clientFault(err error) *Refusal {
-	for _, fault := range [...]error{errChunk, errTrailer, errBareLF, errHeadTooLarge, errFieldName, errFieldValue, errFold} {
-		if errors.Is(err, fault) {
-			return malformed(fault)
-		}
-	}
-	return nil
-}
-
-// send writes the request. A body that has come whole goes with it; any other
-// gets a goroutine, because the answer may come before the body ends.
-func (x *exchange) send(u *upstreamConn) (uploading bool, err error) {
-	x.scratch = x.out.appendHead(x.scratch[:0])
-	if _, err := u.wr.Write(x.scratch); err != nil {
-		return false, err
-	}
-	if x.src == nil {
-		return false, u.wr.Flush()
-	}
-	if b, ok := x.src.(*body); ok && b.whole() && !x.out.expect {
-		return false, x.copyUp(u)
-	}
-	if x.upload == nil {
-		x.upload = make(chan error, 1)
-	}
-	x.src.onWait(func() error {
-		if u.wr.Flush() != nil {
-			return errUpstreamGone
-		}
-		return nil
-	})
-	go func() {
-		err := x.copyUp(u)
-		x.src.onWait(nil)
-		x.upload <- err
-		if errors.Is(err, errClientGone) || clientFault(err) != nil {
-			u.close() // the upstream must not take what came for the whole
-		}
-	}()
-	return true, nil
-}
-
-// copyUp copies the request's body to the upstream as it comes.
-func (x *exchange) copyUp(u *upstreamConn) error {
-	out := chunker{w: u.wr, chunked: x.length == chunkedLength}
-	for {
-		p, err := x.src.next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			if clientFault(err) == nil && !errors.Is(err, errUpstreamGone) {
-				err = errClientGone
-			}
-			return err
-		}
-		x.track.touch()
-		x.sent.Add(int64(len(p)))
-		if err := out.write(p, x.src.rest()); err != nil {
-			return err
-		}
-	}
-	if err := out.end(x.upTrailers()); err != nil {
-		return err
-	}
-	return u.wr.Flush()
-}
-
-// upTrailers leaves out what the injection replaces or deletes.
-func (x *exchange) upTrailers() []field {
-	fields := x.src.trailer()
-	kept := fields[:0]
-	for _, f := range fields {
-		if !replaced(x.inj, f.name) {
-			kept = append(kept, f)
-		}
-	}
-	return kept
-}
-
 // interimMax bounds the 1xx answers before the final one. Servers send two or
 // three.
 const interimMax = 32
 
 // receive relays the answer. After an error with x.status still 0, kb may
 // answer.
-func (x *exchange) receive(u *upstreamConn, uploading bool) error {
+func (x *exchange) receive(ctx context.Context, u *upstreamConn, uploading bool) error {
 	a := &x.ans
 	continued := false
 	for interim := 0; ; interim++ {
@@ -441,12 +340,21 @@ func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 	case a.byClose:
 		u.body.framing = framedByClose
 	}
+	if x.rejected() {
+		next, err := x.reconsider(ctx, &continued)
+		if next != nil || err != nil {
+			return x.sendAgain(ctx, u, next, uploading, err)
+		}
+	}
+	if x.keep != nil {
+		x.keep.forget()
+	}
 	// Without a 100 the client may or may not send its body: nobody can know
 	// where its next request begins.
 	unsure := x.out.expect && !continued && uploading
 	// An upstream that closes before it has the whole body leaves the rest of
 	// it in the way of the client's next request.
-	x.closing = x.closing || unsure || uploading && a.close && !x.uploaded()
+	x.closing = x.closing || unsure || uploading && !x.again && a.close && !x.uploaded()
 	x.status = a.status
 	if x.cl.head(a, x.closing) != nil {
 		return errClientGone
@@ -464,8 +372,8 @@ func (x *exchange) receive(u *upstreamConn, uploading bool) error {
 		if unsure {
 			x.cl.stop()
 		}
-		if x.awaitUpload() != nil {
-			reuse, x.closing = false, true
+		if x.awaitUpload(u) != nil {
+			reuse, x.closing = false, x.closing || !x.again
 		}
 	}
 	u.rd.before = nil

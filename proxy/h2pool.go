@@ -76,7 +76,9 @@ func (p *h2Pool) transport(key poolKey) *http2.Transport {
 			}
 			if c.ConnectionState().NegotiatedProtocol != "h2" {
 				p.learn(key.target, speaksHTTP1)
-				p.s.pool.put(newUpstreamConn(key, raw, c))
+				kept := key
+				kept.again = false
+				p.s.pool.put(newUpstreamConn(kept, raw, c))
 				return nil, errOnlyHTTP1
 			}
 			p.speaks.LoadOrStore(key.target, speaksHTTP2)

@@ -12,9 +12,9 @@ import (
 	"sync"
 )
 
-// overH2 carries the exchange out over HTTP/2. done is false if the upstream
-// turned out to speak HTTP/1.1 only.
-func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (done bool, r *Refusal) {
+// overH2 carries the exchange out over HTTP/2.
+func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (*Refusal, course) {
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	transport := x.s.h2.transport(key)
@@ -22,21 +22,31 @@ func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (done boo
 	defer up.shut()
 	req := x.h2Request(ctx, up)
 	resp, err := transport.RoundTrip(req)
-	if err != nil && x.src == nil && (x.out.method == http.MethodGet || x.out.method == http.MethodHead) && retryable(err) && ctx.Err() == nil {
+	if err != nil && x.harmless() && retryable(err) && ctx.Err() == nil {
 		resp, err = transport.RoundTrip(req)
 	}
 	if errors.Is(err, errOnlyHTTP1) {
-		return false, nil
+		return nil, courseHTTP1
 	}
 	if err != nil {
-		return true, x.h2Failed(ctx, t, up, err)
+		return x.h2Failed(ctx, t, up, err), courseEnd
 	}
 	defer func() { _ = resp.Body.Close() }()
 	x.fromH2(resp)
+	if x.rejected() {
+		continued := false // a 100 of the upstream's may have passed; one more does no harm
+		next, err := x.reconsider(outer, &continued)
+		if next != nil || err != nil {
+			return x.turnH2(outer, up, next, err)
+		}
+	}
+	if x.keep != nil {
+		x.keep.forget()
+	}
 	x.status = x.ans.status
 	if x.cl.head(&x.ans, x.closing) != nil {
 		x.ended, x.broken = endedClient, true
-		return true, nil
+		return nil, courseEnd
 	}
 	src := &readerSource{r: resp.Body, trailers: &resp.Trailer, left: resp.ContentLength, before: x.flush}
 	if x.ans.bodiless {
@@ -44,12 +54,12 @@ func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (done boo
 	}
 	if err := relayBody(x, src); err != nil {
 		x.ended, x.broken = x.why(err), true
-		return true, nil
+		return nil, courseEnd
 	}
 	if x.cl.finish() != nil {
 		x.ended, x.broken = endedClient, true
 	}
-	return true, nil
+	return nil, courseEnd
 }
 
 // h2Failed sorts an error before any answer.
@@ -223,6 +233,10 @@ func (u *uploadReader) shut() {
 	if u.x.src == nil {
 		return
 	}
+	if u.x.again {
+		u.leave()
+		return
+	}
 	if !u.mu.TryLock() {
 		u.x.closing = true
 		u.x.cl.stop()
@@ -233,4 +247,13 @@ func (u *uploadReader) shut() {
 		u.x.closing = true
 	}
 	u.mu.Unlock()
+}
+
+// leave ends the reading of a body of which all is kept: nobody waits.
+func (u *uploadReader) leave() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.over {
+		u.over, u.err = true, errShut
+	}
 }

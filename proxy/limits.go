@@ -41,7 +41,30 @@ type Limits struct {
 	// Streams is the number of concurrent requests on one HTTP/2 connection.
 	// 250, as x/net/http2.
 	Streams int
+	// ReplayBody is the size in bytes up to which a request's body is kept until its answer
+	// begins, where the policy wants to hear of a 401. 64 KiB: API calls are
+	// smaller, uploads larger. A larger body passes as if nobody had asked.
+	ReplayBody int
+	// ReplayTotal is how many bytes of such bodies are kept at once. 8 MiB:
+	// 128 of the largest. Bodies that find no room are not kept.
+	ReplayTotal int64
+	// ReplayWait is how long a 401 that came before the end of a small body is
+	// held back for that end. 1 s: the client is on this machine, and one that
+	// takes longer is streaming.
+	ReplayWait time.Duration
+	// LocalBody is the size in bytes of a request that is answered in place of
+	// the upstream. 64 KiB: token requests have some hundred bytes, with a
+	// signed assertion a few thousand.
+	LocalBody int
 }
+
+// A connection whose 401 is not shown goes back to the pool if the rest of
+// that answer is as small and as near as an error page is; else it is closed,
+// which costs a handshake.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 100 * time.Millisecond
+)
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
@@ -57,5 +80,9 @@ func (l Limits) withDefaults() Limits {
 		IdlePerHost: cmp.Or(l.IdlePerHost, 64),
 		IdleTime:    cmp.Or(l.IdleTime, 90*time.Second),
 		Streams:     cmp.Or(l.Streams, 250),
+		ReplayBody:  cmp.Or(l.ReplayBody, 64<<10),
+		ReplayTotal: cmp.Or(l.ReplayTotal, 8<<20),
+		ReplayWait:  cmp.Or(l.ReplayWait, time.Second),
+		LocalBody:   cmp.Or(l.LocalBody, 64<<10),
 	}
 }

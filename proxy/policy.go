@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"kb/internal/secret"
@@ -89,16 +90,45 @@ type Injection struct {
 	Cookie      []Field       // replace every cookie of that name
 	Path        string        // the normalised path that was judged, to be forwarded; "" forwards RequestInfo.Path
 	Done        func(Outcome) // told once, when the exchange has ended; nil means nobody asks
+
+	// Rejected is asked when the upstream answers 401: what to send the request
+	// with instead; nil hands the 401 to the client. It may refresh a token or
+	// wait, honours ctx, and returns an injection only after that one's intent
+	// is in the audit log. The request then goes to the same authority, made
+	// anew of what the client sent, and the 401 is not shown. It is asked once a
+	// request: a Rejected of the injection that it returns never is, that one's
+	// Done tells how it fared.
+	//
+	// again is false if the request cannot be sent a second time, because its
+	// body was too large to be kept. The call is then only news, what it
+	// returns is not used, and the 401 waits for it: it must return at once.
+	//
+	// Nil means nobody asks. Requests over plain http never ask.
+	Rejected func(ctx context.Context, again bool) *Injection
+	// Local answers the request in place of the upstream: nothing is dialled,
+	// and of the other fields only Done counts. body is the request's own, at
+	// most Limits.LocalBody bytes; a larger one was refused. It may wait and honours ctx.
+	Local func(ctx context.Context, body []byte) Reply
+}
+
+// Reply is an answer in place of the upstream's.
+type Reply struct {
+	Status int // 200 to 599
+	// Header is sent beside what frames the answer. Without a Content-Type it
+	// is application/json.
+	Header http.Header
+	Body   []byte
 }
 
 // Outcome is how an exchange or a tunnel ended.
 type Outcome struct {
-	Status   int   // status line sent to the client; 0 for a tunnel
+	Status   int   // status line sent to the client, or the 401 that was not shown; 0 for a tunnel
 	Sent     int64 // body bytes to the upstream
 	Received int64 // body bytes from the upstream
 	Elapsed  time.Duration
 	// Err is "" for a whole answer, else one of: "refused" (kb answered),
-	// "dial", "tls", "upstream reset", "client gone", "malformed body", "idle
-	// limit", "internal error".
+	// "sent again" (401, and Rejected gave another injection, whose own Done
+	// tells the rest), "dial", "tls", "upstream reset", "client gone",
+	// "malformed body", "idle limit", "internal error".
 	Err string
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -449,18 +448,7 @@ func TestHTTP1ClientToHTTP2OnlyUpstream(t *testing.T) {
 	w.https(good, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(rw, r.Proto, " ", n, " ", r.Header.Get("Authorization"))
-	}), h2Origin, func(s *httptest.Server) {
-		// Go's servers let a client without h2 through as HTTP/1.1; others
-		// send the alert of RFC 7301, as one that knows neither does.
-		neither := s.TLS.Clone()
-		neither.NextProtos = []string{"neither"}
-		s.TLS.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			if offers(h, "h2") {
-				return nil, nil
-			}
-			return neither, nil
-		}
-	})
+	}), onlyH2Origin)
 	c := w.client()
 	for _, n := range []int{10, 100_000} {
 		resp, err := c.Post("https://good.example/", "x/y", strings.NewReader(strings.Repeat("x", n)))

@@ -4,7 +4,7 @@ package proxy
 // sees as JSON {error, message, fix, profile, provider} with
 // x-should-retry: false; detail goes to the audit, not here.
 type Refusal struct {
-	Status   int    // HTTP status: 400, 403, 407, 421, 431, 502, 503, 504
+	Status   int    // HTTP status: 400, 403, 407, 413, 421, 431, 500, 502, 503, 504
 	Code     string // one of the Code constants
 	Message  string // one sentence
 	Fix      string // the exact command that a human would run, if one helps
@@ -18,6 +18,7 @@ const (
 	CodeMalformed    = "malformed_request"      // 400: not strict HTTP/1.1 (RFC 9112)
 	CodeTooLarge     = "request_head_too_large" // 431: a limit of the request head
 	CodeProxyAuth    = "proxy_auth_required"    // 407: no session token, or a wrong one
+	CodeBodyTooLarge = "request_body_too_large" // 413: a request that kb answers itself, with a body beyond its bound
 	CodeMisdirected  = "misdirected_request"    // 421: Host, SNI or :authority is not the CONNECT target
 	CodePlainHTTP    = "plain_http"             // 400: plain HTTP inside a tunnel that is intercepted
 	CodeMethod       = "method_refused"         // 405: TRACE

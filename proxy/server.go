@@ -66,6 +66,7 @@ type Server struct {
 	ctx        context.Context // ends with the server
 	cancel     context.CancelFunc
 	background sync.WaitGroup
+	kept       atomic.Int64 // bytes of bodies that may be sent again
 	clock      atomic.Int64 // coarse time, nanoseconds: that of the last scan
 
 	mu        sync.Mutex

@@ -57,6 +57,7 @@ type poolKey struct {
 	reach reach // what the address was checked against
 	plain bool
 	fresh bool
+	again bool // HTTP/2, for requests with a body that are sent again
 }
 
 // pool keeps unused HTTP/1.1 connections, the last used first: the others

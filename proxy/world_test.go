@@ -105,17 +105,22 @@ func (p *testPolicy) Authorize(ctx context.Context, r *RequestInfo) (*Injection,
 			return inj, err
 		}
 	}
+	return p.watch(inj), nil
+}
+
+// watch keeps the outcome of an injection, which may be told only once.
+func (p *testPolicy) watch(inj *Injection) *Injection {
 	var once atomic.Bool
 	inj.Done = func(o Outcome) {
 		if once.Swap(true) {
 			panic("Done was called twice")
 		}
-		p.done.Add(1)
 		p.mu.Lock()
 		p.outcomes = append(p.outcomes, o)
 		p.mu.Unlock()
+		p.done.Add(1)
 	}
-	return inj, nil
+	return inj
 }
 
 func (p *testPolicy) Refused(_ ConnectInfo, _ *RequestInfo, r *Refusal) {
@@ -258,6 +263,21 @@ func (w *world) https(name string, h http.Handler, change ...func(*httptest.Serv
 }
 
 func h2Origin(s *httptest.Server) { s.EnableHTTP2 = true }
+
+// onlyH2Origin speaks nothing but HTTP/2. Go's servers let a client without h2
+// through as HTTP/1.1; others send the alert of RFC 7301, as one that knows
+// neither does.
+func onlyH2Origin(s *httptest.Server) {
+	s.EnableHTTP2 = true
+	neither := s.TLS.Clone()
+	neither.NextProtos = []string{"neither"}
+	s.TLS.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if offers(h, "h2") {
+			return nil, nil
+		}
+		return neither, nil
+	}
+}
 
 // raw serves connections by hand: f gets each one, with TLS done.
 func (w *world) raw(name string, f func(net.Conn)) net.Listener {

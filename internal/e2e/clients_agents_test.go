@@ -67,7 +67,7 @@ func (d *desk) agentDid(r testkit.Result, model *testkit.Model, key, host, trans
 
 func TestClientClaudeCode(t *testing.T) {
 	d := newDesk(t)
-	claude := fromNPM(t, "@anthropic-ai/claude-code-linux-"+npmArch()+"/claude")
+	claude := testkit.NPM(t, "@anthropic-ai/claude-code-linux-"+npmArch()+"/claude")
 	d.anthropic.Command = task
 	r := d.exec(d.work, []string{
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_TELEMETRY=1", "DISABLE_AUTOUPDATER=1", "DISABLE_ERROR_REPORTING=1",
@@ -82,7 +82,7 @@ func TestClientCodex(t *testing.T) {
 	for _, transport := range []string{"WebSocket", "POST"} {
 		t.Run(transport, func(t *testing.T) {
 			d := newDesk(t)
-			codex := fromNPM(t, "@openai/codex-linux-"+npmArch()+"/vendor/"+triple+"/bin/codex")
+			codex := testkit.NPM(t, "@openai/codex-linux-"+npmArch()+"/vendor/"+triple+"/bin/codex")
 			d.openai.Command = task
 			d.openai.NoWebSocket = transport == "POST"
 			// Its model list comes from there: a 404 at once instead of a time-out.

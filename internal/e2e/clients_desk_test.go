@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -180,30 +179,6 @@ func need(t *testing.T, program string) string {
 		t.Skipf("%s is not installed (internal/e2e/install does it)", program)
 	}
 	return path
-}
-
-// npmDir is where install put the npm packages; a test without them skips.
-func npmDir(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("KB_E2E_CLIENTS")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		dir = filepath.Join(cache, "kb-e2e")
-	}
-	return dir + "/node_modules"
-}
-
-// fromNPM is a file of an installed npm package, or a skip.
-func fromNPM(t *testing.T, path string) string {
-	t.Helper()
-	file := filepath.Join(npmDir(t), path)
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("npm package of %s is not installed (internal/e2e/install does it)", path)
-	}
-	return file
 }
 
 // npmArch is this machine as npm names it.

@@ -20,7 +20,7 @@ func nodes(t *testing.T, each func(t *testing.T, node string)) {
 			case "v20.":
 				node = need(t, "node")
 			default:
-				node = fromNPM(t, "node"+version[1:3]+"-linux-"+npmArch()+"/bin/node")
+				node = testkit.NPM(t, "node"+version[1:3]+"-linux-"+npmArch()+"/bin/node")
 			}
 			if got := testkit.Run(t, "/", []string{"PATH=" + os.Getenv("PATH")}, node, "--version").Stdout; !strings.HasPrefix(got, version) {
 				t.Skipf("%s is %s, not %s", node, strings.TrimSpace(got), version)
@@ -37,7 +37,7 @@ func (d *desk) script(source string) string {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		d.t.Fatal(err)
 	}
-	if err := os.Symlink(npmDir(d.t), filepath.Join(dir, "node_modules")); err != nil && !os.IsExist(err) {
+	if err := os.Symlink(testkit.NPMDir(d.t), filepath.Join(dir, "node_modules")); err != nil && !os.IsExist(err) {
 		d.t.Fatal(err)
 	}
 	file := filepath.Join(dir, "main.mjs")
@@ -116,7 +116,7 @@ const issue = await octokit.rest.issues.create({ owner: 'acme', repo: 'api', tit
 console.log(me.data.login, issue.data.user.login);`, "me-at-acme me-at-acme\n", "api.github.com", func(d *desk) string { return d.workToken }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fromNPM(t, c.file)
+			testkit.NPM(t, c.file)
 			nodes(t, func(t *testing.T, node string) {
 				d.next(t)
 				d.says(nil, []string{node, d.script(c.source)}, c.want)

@@ -154,6 +154,15 @@ func seconds(raw json.RawMessage) time.Duration {
 	return time.Duration(v * float64(time.Second)).Truncate(time.Second)
 }
 
+// epoch is a JSON number of seconds since 1970, or zero for 0 and for none.
+func epoch(raw json.RawMessage) time.Time {
+	var n int64
+	if json.Unmarshal(raw, &n) != nil || n <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0).UTC()
+}
+
 // words is a JSON list of strings, or nil.
 func words(raw json.RawMessage) []string {
 	var list []string
@@ -181,38 +190,55 @@ func secretsOf(v url.Values, h http.Header) (sent []secret.Value) {
 
 // post asks an endpoint with a form, or the same as a JSON object.
 func (f *Flows) post(ctx context.Context, name, method, to string, v url.Values, asJSON bool, header http.Header) (*answer, []secret.Value, error) {
-	u, err := endpoint(name, to)
-	if err != nil {
-		return nil, nil, err
-	}
-	body, kind := []byte(v.Encode()), "application/x-www-form-urlencoded"
+	sent := secretsOf(v, header)
 	if asJSON {
-		if body, err = jsonBody(v); err != nil {
+		m := make(map[string]string, len(v))
+		for k := range v {
+			m[k] = v.Get(k)
+		}
+		body, err := jsonBody(m)
+		if err != nil {
 			return nil, nil, err
 		}
-		kind = "application/json"
+		a, err := f.sendBody(ctx, name, method, to, body, "application/json", header)
+		return a, sent, err
+	}
+	a, err := f.sendBody(ctx, name, method, to, []byte(v.Encode()), "application/x-www-form-urlencoded", header)
+	return a, sent, err
+}
+
+// postJSON asks an endpoint with a JSON object.
+func (f *Flows) postJSON(ctx context.Context, name, to string, v any, header http.Header) (*answer, error) {
+	body, err := jsonBody(v)
+	if err != nil {
+		return nil, err
+	}
+	return f.sendBody(ctx, name, http.MethodPost, to, body, "application/json", header)
+}
+
+func (f *Flows) sendBody(ctx context.Context, name, method, to string, body []byte, kind string, header http.Header) (*answer, error) {
+	u, err := endpoint(name, to)
+	if err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, errors.New("make request: the method is none")
+		return nil, fmt.Errorf("ask %s endpoint: no method %q", name, short(method))
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", kind)
-	req.Header.Set("Accept", "application/json")
-	a, err := f.send(ctx, name, req)
-	return a, secretsOf(v, req.Header), err
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "application/json")
+	}
+	return f.send(ctx, name, req)
 }
 
-// jsonBody is a form as a JSON object of strings.
-func jsonBody(v url.Values) ([]byte, error) {
-	m := make(map[string]string, len(v))
-	for k := range v {
-		m[k] = v.Get(k)
-	}
+// jsonBody is v as JSON on one line.
+func jsonBody(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(m); err != nil {
+	if err := e.Encode(v); err != nil {
 		return nil, errors.New("encode request: not JSON")
 	}
 	return bytes.TrimSpace(b.Bytes()), nil

@@ -34,6 +34,12 @@
 // broken, sinks); [GitHub], [Git], [Anthropic] and [OpenAI] stand in for
 // services.
 //
+// # Logins
+//
+// [AuthServer] is an authorization server that answers as a test tells it,
+// with faults; [OIDC] is a real one, run by node, with a person who fills in
+// its pages; [ProtectedResource] is an API behind either.
+//
 // # Secrets
 //
 // A [Canary] is a secret made to be looked for, and an [Oracle] looks for it in
