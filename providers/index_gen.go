@@ -28,6 +28,7 @@ var index = []IndexEntry{
 	{Name: "huggingface", Title: "Hugging Face", Hosts: []string{"huggingface.co", "router.huggingface.co"}, Env: []string{"HF_TOKEN", "HUGGINGFACE_API_KEY", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"}},
 	{Name: "jira", Title: "Jira Cloud", Hosts: []string(nil), Env: []string{"JIRA_API_TOKEN", "JIRA_TOKEN"}},
 	{Name: "linear", Title: "Linear", Hosts: []string{"api.linear.app"}, Env: []string{"LINEAR_API_KEY"}},
+	{Name: "mcp", Title: "MCP server", Hosts: []string(nil), Env: []string(nil)},
 	{Name: "microsoft", Title: "Microsoft Graph", Hosts: []string{"graph.microsoft.com"}, Env: []string(nil)},
 	{Name: "mistral", Title: "Mistral AI", Hosts: []string{"api.mistral.ai"}, Env: []string{"CODESTRAL_API_KEY", "MISTRAL_API_KEY"}},
 	{Name: "netlify", Title: "Netlify", Hosts: []string{"api.netlify.com"}, Env: []string{"NETLIFY_ACCESS_TOKEN", "NETLIFY_AUTH_TOKEN", "NETLIFY_TOKEN"}},

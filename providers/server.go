@@ -3,6 +3,7 @@ package providers
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,3 +79,7 @@ func (s *Server) clone() *Server {
 	own.InvalidGrant = slices.Clone(s.InvalidGrant)
 	return &own
 }
+
+// AppAPI is the address of the API at which a GitHub App gets its tokens:
+// "https://api.github.com", "https://git.acme.example/api/v3".
+func (s *Server) AppAPI() string { return strings.TrimSuffix(s.Token, installationPath) }

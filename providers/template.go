@@ -230,3 +230,21 @@ func sortedKeys(m map[string]string) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// With returns the server with a login's fields in the parameters of token requests
+// that name them.
+func (s *Server) With(fields map[string]secret.Value) (*Server, error) {
+	own := s.clone()
+	for name, value := range own.TokenParams {
+		field, ok := strings.CutPrefix(value, "{")
+		if !ok {
+			continue
+		}
+		given := fields[strings.TrimSuffix(field, "}")]
+		if given.IsZero() {
+			return nil, fmt.Errorf("%w: %q", ErrNoField, strings.TrimSuffix(field, "}"))
+		}
+		own.TokenParams[name] = given.Reveal()
+	}
+	return own, nil
+}

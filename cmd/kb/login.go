@@ -1,32 +1,28 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kb/internal/broker"
 	"kb/internal/hint"
-	"kb/internal/secret"
-	"kb/internal/term"
 	"kb/providers"
 	"kb/vaultfile"
 )
 
-// maxSecretInput bounds what --stdin reads: 64 KiB holds a service account's
-// JSON with room to spare.
-const maxSecretInput = 64 << 10
-
 type loginOptions struct {
 	provider, profile, as, method, base, from string
-	fields                                    []string
+	fields, scopes                            []string
 	stdin, noVerify, replace                  bool
+	noWait, noBrowser, sync, noSync           bool
+	client, clientID, clientSecretFrom        string
+	all, asJSON                               bool
 }
 
 func newLogin(a *app) *cobra.Command {
@@ -35,16 +31,43 @@ func newLogin(a *app) *cobra.Command {
 		Use:   "login PROVIDER",
 		Short: "give a profile a login at a provider",
 		Long: `Give a profile a login at a provider: a key or token that kb keeps in the vault
-and puts on requests.
+and puts on requests, or one that you grant in a browser and kb keeps from expiring.
 
-The value is asked for without echo, or read from standard input with --stdin (one
-line; for several fields, "name: value" lines), or kept as a reference with --from
-(env:NAME, file:/path). A secret on the command line is refused.`,
-		Example: `  kb login github -p work
+A key is asked for without echo, or read from standard input with --stdin (one line;
+for several fields, "name: value" lines or a JSON object), or kept as a reference
+with --from (env:NAME, file:/path, awssm://NAME#FIELD, …). A secret on the command
+line is refused.
+
+A login of the other kind says what to open and waits. It opens a browser where that
+makes sense; over SSH it shows a code to type on any machine, where the provider has
+that, and else takes the address that the browser ended at. --method code or device
+chooses. With --no-wait it shows the code and ends; the same command again asks once
+whether it was typed: exit 0 when it was, 4 while it was not.
+
+An OAuth client of your own, where the provider wants one, is asked for once and kept
+in the vault: --client-id with --client-secret-from REF, or --stdin with "client_id:"
+and "client_secret:" lines, are for scripts.`,
+		Example: `  kb login linear -p work
+  kb login github -p work --method device
   printf %s "$TOKEN" | kb login github -p work --stdin
-  kb login jira -p work --url https://acme.atlassian.net`,
-		Args: exactArgs(1, "a provider's name (kb provider ls)"),
+  kb login jira -p work --url https://acme.atlassian.net
+  kb login mcp -p work --url https://mcp.acme.example/mcp`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case o.all && len(args) > 0:
+				return usage(cmd, errors.New("kb login --all takes no provider: it makes every login that this device has still to make"))
+			case o.all:
+				return nil
+			}
+			return exactArgs(1, "a provider's name (kb provider ls)")(cmd, args)
+		},
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
+			if o.sync && o.noSync {
+				return usage(cmd, errors.New("--sync and --no-sync exclude each other"))
+			}
+			if o.all {
+				return runLoginAll(cmd, a, o)
+			}
 			o.provider = args[0]
 			return runLogin(cmd, a, o)
 		}),
@@ -52,14 +75,42 @@ line; for several fields, "name: value" lines), or kept as a reference with --fr
 	flags := cmd.Flags()
 	flags.StringVarP(&o.profile, "profile", "p", "", "profile that gets the login; default: the one of this directory")
 	flags.StringVar(&o.as, "as", "", "name of a further login at the same provider")
-	flags.StringVar(&o.method, "method", "", "login method of the provider's definition")
-	flags.BoolVar(&o.stdin, "stdin", false, "read the secret from standard input")
-	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME or file:/path")
+	flags.StringVar(&o.method, "method", "", "login method of the provider's definition, or code or device")
+	flags.BoolVar(&o.stdin, "stdin", false, "read the secret, or the OAuth client, from standard input")
+	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME, file:/path, …")
 	flags.StringArrayVar(&o.fields, "field", nil, "FIELD=REF, a reference for one of several fields (repeatable)")
-	flags.StringVar(&o.base, "url", "", "base URL of a self-hosted or per-tenant provider")
+	flags.StringVar(&o.base, "url", "", "base URL of a self-hosted or per-tenant provider, or of an MCP server")
+	flags.StringSliceVar(&o.scopes, "scopes", nil, "OAuth scopes to ask for, comma-separated, in place of the definition's")
+	flags.BoolVar(&o.sync, "sync", false, "keep the refresh token in the vault, for every device")
+	flags.BoolVar(&o.noSync, "no-sync", false, "keep it on this device alone")
 	flags.BoolVar(&o.noVerify, "no-verify", false, "do not ask the provider who the credential belongs to")
+	flags.BoolVar(&o.noWait, "no-wait", false, "show the code to type and end; the same command again asks once")
+	flags.BoolVar(&o.noBrowser, "no-browser", false, "open no browser, only say what to open")
 	flags.BoolVar(&o.replace, "replace", false, "replace the login that is there")
+	flags.StringVar(&o.client, "client", "", "name of the OAuth client in the vault, where there are several")
+	flags.StringVar(&o.clientID, "client-id", "", "id of your own OAuth client; kept in the vault")
+	flags.StringVar(&o.clientSecretFrom, "client-secret-from", "", "reference to that client's secret; what it holds now is kept in the vault")
+	flags.BoolVar(&o.all, "all", false, "make every login that this device has still to make")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// loginResultJSON is kb login --json.
+type loginResultJSON struct {
+	Profile    string     `json:"profile"`
+	Provider   string     `json:"provider"`
+	As         string     `json:"as,omitempty"`
+	Method     string     `json:"method"`
+	State      string     `json:"state"` // logged in, pending
+	Account    string     `json:"account,omitempty"`
+	Scopes     []string   `json:"scopes,omitempty"`
+	Expires    *time.Time `json:"expires,omitempty"` // of the token; while pending, of the code
+	DeviceOnly bool       `json:"device_only"`
+	Note       string     `json:"note,omitempty"`
+
+	URL         string `json:"url,omitempty"` // while pending: where to type the code
+	Code        string `json:"code,omitempty"`
+	CompleteURL string `json:"complete_url,omitempty"` // with the code in it
 }
 
 func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
@@ -71,50 +122,131 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if o.profile, err = profileOf(ctx, a, b, o.profile); err != nil {
 		return err
 	}
+	return logIn(ctx, cmd, a, b, o)
+}
+
+// logIn makes the login that o describes, of a profile by its full name.
+func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o loginOptions) error {
+	old, again := loginState(b, o.profile, o.provider, o.as)
+	if again {
+		o = o.likeBefore(old.Login)
+	}
 	definition, err := b.Definition(o.profile, o.provider, o.base)
 	if err != nil {
 		return err
 	}
-	method, ok := definition.Login.Method(o.method)
+	method, way, ok := definition.Login.Choose(o.method)
 	if !ok {
 		return usage(cmd, fmt.Errorf("%s has no login method %q, only %s", definition.Name, o.method, methodNames(definition)))
 	}
-	login := vaultfile.Login{Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Name}
-	if !o.replace && slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
-		return l.Profile == login.Profile && l.Provider == login.Provider && l.As == login.As
-	}) {
+	login := vaultfile.Login{
+		Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Name,
+		Scopes: o.scopes, Client: o.client,
+	}
+	// A login that a person grants and that has ended is made again; a key that
+	// is there is not lost by a slip.
+	if again && !o.replace && !(old.OAuth && old.State == broker.StateNeedsLogin) {
 		return hint.Wrap(fmt.Errorf("log in: profile %q has a login at %s already", b.Show(login.Profile), loginName(login)),
 			"add --replace to replace it, or --as NAME for a second one")
 	}
-	switch {
-	case o.from != "" || len(o.fields) > 0:
-		login.Refs, err = references(cmd, method, o)
-	case o.stdin:
-		login.Secrets, err = readFields(io.LimitReader(a.in, maxSecretInput+1), method)
-	default:
-		login.Secrets, err = askFields(ctx, a, definition, method)
+	if err := o.suits(cmd, definition, method); err != nil {
+		return err
+	}
+	var result broker.LoginResult
+	if method.Flow == providers.FlowOAuth {
+		result, err = grantLogin(ctx, cmd, a, b, o, grant{definition, method, way, login})
+	} else {
+		result, err = keepFields(ctx, cmd, a, b, o, definition, method, login)
 	}
 	if err != nil {
 		return err
 	}
-	for _, f := range method.Fields {
-		if value, ok := login.Secrets[f.Name]; ok && !f.Fits(value) {
-			fmt.Fprintf(a.err, "note: %s does not look like what %s makes; kept all the same\n", fieldLabel(f), definition.Title)
+	return sayLogin(a, b, o, login, result)
+}
+
+// loginState is a login of a profile by its full name, and how it stands.
+func loginState(b *broker.Broker, full, provider, as string) (broker.LoginState, bool) {
+	shown := b.Show(full)
+	for _, s := range b.LoginStates() {
+		if s.Login.Profile == shown && s.Login.Provider == provider && s.Login.As == as {
+			return s, true
 		}
 	}
-	result, err := b.Login(ctx, broker.LoginSpec{Login: login, Verify: !o.noVerify})
-	if err != nil {
-		return err
+	return broker.LoginState{}, false
+}
+
+// likeBefore takes over from the login that is there what was not said anew.
+func (o loginOptions) likeBefore(old vaultfile.Login) loginOptions {
+	if o.method == "" {
+		o.method = old.Method
+	}
+	if o.base == "" {
+		o.base = old.Base
+	}
+	if o.scopes == nil && o.method == old.Method {
+		o.scopes = old.Scopes
+	}
+	if o.client == "" && o.method == old.Method {
+		o.client = old.Client
+	}
+	return o
+}
+
+// suits refuses flags that say nothing about the method.
+func (o loginOptions) suits(cmd *cobra.Command, definition *providers.Provider, method *providers.Method) error {
+	granted := method.Flow == providers.FlowOAuth
+	for _, f := range []struct {
+		given bool
+		name  string
+		fits  bool
+	}{
+		{o.from != "", "--from", !granted},
+		{len(o.fields) > 0, "--field", !granted},
+		{o.noWait, "--no-wait", granted},
+		{o.sync, "--sync", granted},
+		{o.noSync, "--no-sync", granted},
+		{o.clientID != "", "--client-id", granted && method.Client != providers.ClientDynamic},
+		{o.clientSecretFrom != "", "--client-secret-from", granted && method.Client != providers.ClientDynamic},
+		{len(o.scopes) > 0, "--scopes", method.Flow != providers.FlowPaste},
+	} {
+		if f.given && !f.fits {
+			return usage(cmd, fmt.Errorf("%s does not go with the login method %q of %s", f.name, method.Name, definition.Name))
+		}
+	}
+	return nil
+}
+
+// sayLogin tells what came of a login.
+func sayLogin(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, result broker.LoginResult) error {
+	if o.asJSON {
+		j := loginResultJSON{
+			Profile: b.Show(login.Profile), Provider: login.Provider, As: login.As, Method: login.Method,
+			State: "logged in", Account: result.Account, Scopes: result.Scopes, DeviceOnly: result.DeviceOnly, Note: result.Note,
+		}
+		j.Expires = moment(result.Expires)
+		return a.json(j)
 	}
 	who := ""
 	if result.Account != "" {
 		who = " as " + result.Account
 	}
-	fmt.Fprintf(a.err, "profile %s is logged in at %s%s\n", b.Show(login.Profile), loginName(login), who)
+	fmt.Fprintf(a.err, "profile %s is logged in at %s%s\n", b.Show(login.Profile), loginName(login), cleanLines(who))
+	if result.DeviceOnly {
+		fmt.Fprintf(a.err, "note: this login is of this device alone; another device makes its own: kb login --all\n")
+	}
 	if result.Note != "" {
-		fmt.Fprintf(a.err, "note: %s\n", result.Note)
+		fmt.Fprintf(a.err, "note: %s\n", cleanLines(result.Note))
 	}
 	return nil
+}
+
+// moment is a time for JSON; nil where there is none.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 // profileOf is the full name of the profile that -p names, or of the current
@@ -130,131 +262,15 @@ func profileOf(ctx context.Context, a *app, b *broker.Broker, given string) (str
 	return d.Match.Profile, nil
 }
 
-func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (map[string]string, error) {
-	refs := map[string]string{}
-	if o.from != "" {
-		if len(method.Fields) != 1 {
-			return nil, usage(cmd, fmt.Errorf("--from gives one value, and this login has %d: use --field NAME=REF for each of %s",
-				len(method.Fields), fieldNames(method)))
-		}
-		refs[method.Fields[0].Name] = o.from
-	}
-	for _, pair := range o.fields {
-		name, ref, ok := strings.Cut(pair, "=")
-		if !ok || !hasField(method, name) {
-			return nil, usage(cmd, fmt.Errorf("--field needs NAME=REF with NAME one of %s", fieldNames(method)))
-		}
-		refs[name] = ref
-	}
-	for _, f := range method.Fields {
-		if refs[f.Name] == "" && !f.Optional {
-			return nil, usage(cmd, fmt.Errorf("field %q has no reference: add --field %s=REF", f.Name, f.Name))
-		}
-	}
-	for _, ref := range refs {
-		if err := broker.CheckReference(ref); err != nil {
-			return nil, usage(cmd, err)
-		}
-	}
-	return refs, nil
-}
-
-func fieldNames(method *providers.Method) string {
-	var names []string
-	for _, f := range method.Fields {
-		names = append(names, f.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
-func hasField(method *providers.Method, name string) bool {
-	return slices.ContainsFunc(method.Fields, func(f providers.Field) bool { return f.Name == name })
-}
-
-// readFields reads a login's values: one line, or "name: value" lines when
-// there are several fields.
-func readFields(r io.Reader, method *providers.Method) (map[string]secret.Value, error) {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	if len(data) > maxSecretInput {
-		return nil, fmt.Errorf("read standard input: more than %d bytes", maxSecretInput)
-	}
-	if len(method.Fields) == 1 {
-		value := strings.TrimRight(string(data), "\r\n")
-		if value == "" {
-			return nil, hint.Wrap(errors.New("read standard input: no secret there"), `pipe it in: printf %s "$TOKEN" | kb login … --stdin`)
-		}
-		return map[string]secret.Value{method.Fields[0].Name: secret.New(value)}, nil
-	}
-	values := map[string]secret.Value{}
-	lines := bufio.NewScanner(strings.NewReader(string(data)))
-	lines.Buffer(nil, maxSecretInput)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || !hasField(method, name) {
-			return nil, fmt.Errorf("read standard input: each line must be NAME: VALUE with NAME one of %s", fieldNames(method))
-		}
-		values[name] = secret.New(strings.TrimSpace(value))
-	}
-	for _, f := range method.Fields {
-		if values[f.Name].IsZero() && !f.Optional {
-			return nil, fmt.Errorf("read standard input: no line for %q", f.Name)
-		}
-	}
-	return values, nil
-}
-
-func askFields(ctx context.Context, a *app, definition *providers.Provider, method *providers.Method) (map[string]secret.Value, error) {
-	tty, err := term.OpenTTY()
-	if err != nil {
-		return nil, hint.Exit(hint.Human, errors.New("log in: no terminal to ask on"), "pipe the secret in: kb login "+definition.Name+" --stdin")
-	}
-	defer tty.Close()
-	if method.Page != "" {
-		tty.Printf("%s makes keys at %s\n", definition.Title, method.Page)
-	}
-	values := map[string]secret.Value{}
-	for _, f := range method.Fields {
-		label := fieldLabel(f)
-		var value secret.Value
-		if f.Secret {
-			value, err = tty.AskSecret(ctx, label+": ")
-		} else {
-			var line string
-			line, err = tty.AskLine(ctx, label+": ")
-			value = secret.New(line)
-		}
-		if err != nil {
-			return nil, hint.Exit(hint.Cancelled, fmt.Errorf("log in: %w", err), "")
-		}
-		if value.IsZero() {
-			if f.Optional {
-				continue
-			}
-			return nil, hint.Exit(hint.Cancelled, fmt.Errorf("log in: no %s given", label), "")
-		}
-		values[f.Name] = value
-	}
-	return values, nil
-}
-
-func fieldLabel(f providers.Field) string {
-	if f.Label != "" {
-		return f.Label
-	}
-	return f.Name
-}
-
 func methodNames(definition *providers.Provider) string {
 	var names []string
 	for _, m := range definition.Login.Methods() {
 		names = append(names, m.Name)
+		for _, way := range m.Ways() {
+			if !slices.Contains(names, string(way)) {
+				names = append(names, string(way))
+			}
+		}
 	}
 	return strings.Join(names, ", ")
 }
@@ -265,38 +281,4 @@ func loginName(l vaultfile.Login) string {
 		return l.Provider
 	}
 	return l.Provider + " (" + l.As + ")"
-}
-
-func newLogout(a *app) *cobra.Command {
-	var profileName, as string
-	cmd := &cobra.Command{
-		Use: "logout PROVIDER", Short: "remove a login from the vault, and so from every device", Args: exactArgs(1, "a provider's name"),
-		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			b, err := a.brokerOfAny(ctx)
-			if err != nil {
-				return err
-			}
-			full, err := profileOf(ctx, a, b, profileName)
-			if err != nil {
-				return err
-			}
-			login := vaultfile.Login{Profile: full, Provider: args[0], As: as}
-			if !slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
-				return l.Profile == full && l.Provider == login.Provider && l.As == as
-			}) {
-				return hint.Wrap(fmt.Errorf("log out: profile %q has no login at %s", b.Show(full), loginName(login)), "run kb status")
-			}
-			if err := b.RemoveLogin(ctx, full, login.Provider, as); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.err, "profile %s is logged out of %s; the key itself still works: revoke it at the provider if it may be known\n",
-				b.Show(full), loginName(login))
-			return nil
-		}),
-	}
-	cmd.Flags().StringVarP(&profileName, "profile", "p", "", "profile that loses the login; default: the one of this directory")
-	cmd.Flags().StringVar(&as, "as", "", "name of the login, where there are several")
-	cmd.Flags().Bool("everywhere", false, "accepted for OAuth logins; a static key is always removed everywhere")
-	return cmd
 }

@@ -8,10 +8,29 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kb/internal/testkit"
 )
 
+// programs are what scripts and terminals can start: this test binary again,
+// under another name.
+var programs = map[string]func(){"kb": main}
+
+// TestMain runs the tests inside the test namespace, where servers have their
+// names and certificates that every program believes.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kb": main})
+	if programs[filepath.Base(os.Args[0])] != nil {
+		testscript.Main(m, programs)
+	}
+	testkit.Main(scripts{m})
+}
+
+// scripts runs the tests with the programs in PATH.
+type scripts struct{ m *testing.M }
+
+func (s scripts) Run() int {
+	testscript.Main(s.m, programs) // ends the process
+	return 0
 }
 
 // TestScripts runs testdata/script/*.txtar: one script a verb. Each has a home
@@ -37,12 +56,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Files: files,
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"adddevice": addDevice},
-		Setup: func(env *testscript.Env) error {
-			home := filepath.Join(env.WorkDir, "home")
-			env.Setenv("HOME", home)
-			env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-			env.Setenv("TERM", "dumb")
-			return os.MkdirAll(home, 0o700)
-		},
+		Setup: setUpHome,
 	})
+}
+
+func setUpHome(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	env.Setenv("TERM", "dumb")
+	return os.MkdirAll(home, 0o700)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"kb/internal/broker"
 )
 
 type statusOptions struct{ json bool }
@@ -22,17 +24,22 @@ func newStatus(a *app) *cobra.Command {
 
 // loginJSON is one login in kb status --json.
 type loginJSON struct {
-	Profile  string     `json:"profile"`
-	Vault    string     `json:"vault"`
-	Provider string     `json:"provider"`
-	As       string     `json:"as,omitempty"`
-	Account  string     `json:"account,omitempty"`
-	Method   string     `json:"method"`
-	State    string     `json:"state"` // ok, expiring, needs login, unknown
-	Since    *time.Time `json:"since,omitempty"`
-	Reason   string     `json:"reason"`
-	Expires  *time.Time `json:"expires,omitempty"`
-	Base     string     `json:"base,omitempty"`
+	Profile     string     `json:"profile"`
+	Vault       string     `json:"vault"`
+	Provider    string     `json:"provider"`
+	As          string     `json:"as,omitempty"`
+	Account     string     `json:"account,omitempty"`
+	Method      string     `json:"method"`
+	State       string     `json:"state"`           // ok, expiring, refreshing, offline, needs login, unknown
+	Since       *time.Time `json:"since,omitempty"` // of the state
+	Reason      string     `json:"reason"`
+	Expires     *time.Time `json:"expires,omitempty"`      // of the token, or of the key
+	NextRefresh *time.Time `json:"next_refresh,omitempty"` // absent: it is not refreshed
+	Scopes      []string   `json:"scopes,omitempty"`
+	DeviceOnly  bool       `json:"device_only"` // each device makes it for itself
+	Missing     bool       `json:"missing"`     // this device has still to make it
+	Base        string     `json:"base,omitempty"`
+	Fix         string     `json:"fix,omitempty"` // the command that mends it
 }
 
 func runStatus(ctx context.Context, a *app, o statusOptions) error {
@@ -52,18 +59,9 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	for _, v := range b.Vaults() {
 		out.Vaults = append(out.Vaults, describeVault(v))
 	}
-	for _, s := range b.LoginStates() {
-		l := loginJSON{
-			Profile: s.Login.Profile, Vault: s.Vault, Provider: s.Login.Provider, As: s.Login.As, Account: s.Login.Account,
-			Method: s.Login.Method, State: s.State, Reason: s.Reason, Base: s.Login.Base,
-		}
-		if !s.Login.Created.IsZero() {
-			l.Since = &s.Login.Created
-		}
-		if !s.Login.Expires.IsZero() {
-			l.Expires = &s.Login.Expires
-		}
-		out.Logins = append(out.Logins, l)
+	states := b.LoginStates()
+	for _, s := range states {
+		out.Logins = append(out.Logins, describeLogin(s))
 	}
 	out.Attention = append(out.Attention, b.Attention()...)
 	repositories, repositoryErr := b.GitStates(ctx)
@@ -92,9 +90,11 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	}
 	if len(out.Logins) > 0 {
 		fmt.Fprintln(a.out)
-		t := newTable(a.out, "PROFILE", "LOGIN", "ACCOUNT", "STATE", "REASON")
-		for i, s := range b.LoginStates() {
-			t.row(out.Logins[i].Profile, loginName(s.Login), s.Login.Account, stateMark(s.State)+" "+s.State, s.Reason)
+		now := time.Now()
+		t := newTable(a.out, "PROFILE", "LOGIN", "ACCOUNT", "STATE", "SINCE", "EXPIRES", "NEXT REFRESH", "REASON")
+		for _, s := range states {
+			t.row(s.Login.Profile, loginName(s.Login), s.Login.Account, stateMark(s.State)+" "+s.State,
+				when(s.Since, now), when(s.Expires, now), when(s.Next, now), s.Reason)
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -106,12 +106,50 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	return nil
 }
 
+func describeLogin(s broker.LoginState) loginJSON {
+	return loginJSON{
+		Profile: s.Login.Profile, Vault: s.Vault, Provider: s.Login.Provider, As: s.Login.As, Account: s.Login.Account,
+		Method: s.Login.Method, State: s.State, Since: moment(s.Since), Reason: s.Reason, Expires: moment(s.Expires),
+		NextRefresh: moment(s.Next), Scopes: s.Login.Scopes, DeviceOnly: s.Login.DeviceOnly, Missing: s.Missing,
+		Base: s.Login.Base, Fix: s.Fix,
+	}
+}
+
+// when is a time as a person thinks of it: near ones by how far off they are,
+// others by their date.
+func when(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	d := t.Sub(now)
+	far := d.Abs()
+	var size string
+	switch {
+	case far < time.Minute:
+		size = fmt.Sprintf("%ds", far/time.Second)
+	case far < time.Hour:
+		size = fmt.Sprintf("%dm", far/time.Minute)
+	case far < 48*time.Hour:
+		size = fmt.Sprintf("%dh", far/time.Hour)
+	case far < 14*24*time.Hour:
+		size = fmt.Sprintf("%dd", far/(24*time.Hour))
+	default:
+		return t.Local().Format(time.DateOnly)
+	}
+	if d < 0 {
+		return size + " ago"
+	}
+	return "in " + size
+}
+
 // stateMark is the mark that goes with a state's word.
 func stateMark(state string) string {
 	switch state {
-	case "ok":
+	case broker.StateOK:
 		return "+"
-	case "expiring", "needs login":
+	case broker.StateRefreshing:
+		return "~"
+	case broker.StateExpiring, broker.StateOffline, broker.StateNeedsLogin:
 		return "!"
 	}
 	return "?"

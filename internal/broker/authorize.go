@@ -41,12 +41,12 @@ func (s *Session) Route(_ context.Context, c proxy.ConnectInfo) proxy.Route {
 }
 
 // Authorize implements [proxy.Policy].
-func (s *Session) Authorize(_ context.Context, r *proxy.RequestInfo) (*proxy.Injection, error) {
+func (s *Session) Authorize(ctx context.Context, r *proxy.RequestInfo) (*proxy.Injection, error) {
 	event := audit.Event{
 		Phase: audit.PhaseIntent, Request: s.requests.Add(1), Profile: s.own,
 		Method: r.Method, Host: r.Host, Port: r.Port, Path: r.Path,
 	}
-	injection, refusal := s.authorize(r, &event)
+	injection, sent, refusal := s.authorize(ctx, r, &event)
 	if refusal != nil {
 		event.Phase = audit.PhaseRefused
 		event.Reason, event.Status = refusal.Message, refusal.Status
@@ -63,7 +63,16 @@ func (s *Session) Authorize(_ context.Context, r *proxy.RequestInfo) (*proxy.Inj
 		return nil, refuseAudit()
 	}
 	injection.Done = s.outcome(event)
+	if sent != nil && sent.login.canRenew() {
+		injection.Rejected = s.rejected(sent, target{r.Host, r.Port, injection.Path}, event)
+	}
 	return &injection, nil
+}
+
+// sent is the credential that goes on a request.
+type sent struct {
+	login *credentials
+	bound *bound
 }
 
 // methodOverrides are fields by which web frameworks let a client name another
@@ -71,16 +80,16 @@ func (s *Session) Authorize(_ context.Context, r *proxy.RequestInfo) (*proxy.Inj
 var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 // authorize decides one request and fills in the event that tells of it.
-func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Injection, *proxy.Refusal) {
+func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *audit.Event) (proxy.Injection, *sent, *proxy.Refusal) {
 	none := proxy.Injection{Pool: s.own}
 	event.Action = actionPass
 	if r.Scheme != "https" {
 		event.Reason = "plain http never carries a credential"
-		return none, nil
+		return none, nil, nil
 	}
 	path, err := proxy.NormalPath(r.Path)
 	if err != nil {
-		return none, refusePath()
+		return none, nil, refusePath()
 	}
 	snap := s.snapshot.Load()
 	found := snap.at(r.Host, r.Port)
@@ -94,53 +103,67 @@ func (s *Session) authorize(r *proxy.RequestInfo, event *audit.Event) (proxy.Inj
 		}
 		event.Path = c.definition.RedactPath(event.Path)
 		for _, method := range methods {
-			if _, mints := c.definition.MintFor(r.Host, r.Port, method, path); mints {
-				event.Action, event.Provider = actionMint, c.login.Provider
-				return none, refuseMint(snap.names.show(s.own), c.login.Provider)
+			_, mints := c.definition.MintFor(r.Host, r.Port, method, path)
+			if !mints && !c.asksForTokens(r.Host, r.Port, path) {
+				continue
 			}
+			event.Action, event.Provider = actionMint, c.login.Provider
+			if local := s.answersItself(found, r, path, *event); local != nil {
+				event.Reason = "the token endpoint of a login: kb answers by itself"
+				return proxy.Injection{Pool: s.own, Local: local}, nil, nil
+			}
+			return none, nil, refuseMint(snap.names.show(s.own), c.login.Provider)
 		}
 	}
 	services := servicesOf(found, r.Host, r.Port, path)
 	if len(services) == 0 {
 		event.Reason = "no rule has the path"
-		return none, nil
+		return none, nil, nil
 	}
 	event.Provider = services[0].provider
 	choice, refusal := s.choose(snap, r, services)
 	if refusal != nil {
 		refusal.Provider = event.Provider
-		return none, refusal
+		return none, nil, refusal
 	}
 	provider, shown := choice.service.provider, snap.names.show(choice.profile)
 	event.Provider, event.Profile, event.Reason = provider, choice.profile, choice.why
 	c := pick(found, choice.profile, provider, choice.as)
 	if c == nil || c.problem == problemRemoved {
-		return none, refuseNoLogin(shown, provider, choice.as)
+		return none, nil, refuseNoLogin(shown, provider, choice.as)
 	}
 	event.Login = c.login.As
 	if want := snap.profiles[choice.profile].Expect[provider]; want != "" && want != c.login.Account {
-		return none, refuseAccount(shown, provider, want, c.login.Account)
+		return none, nil, refuseAccount(shown, provider, want, c.login.Account)
 	}
-	if c.problem != "" {
+	if c.problem != "" && !c.unresolved {
 		event.Detail = c.problem
-		return none, refuseBroken(shown, provider, choice.as)
+		return none, nil, refuseBroken(shown, provider, choice.as)
 	}
-	credential, ok := c.compiled.Match(r.Host, r.Port, path)
-	if !ok {
+	if _, ok := c.rules.Match(r.Host, r.Port, path); !ok {
 		event.Reason = "the login's method has no rule for the path"
-		return proxy.Injection{Pool: choice.profile}, nil
+		return proxy.Injection{Pool: choice.profile}, nil, nil
+	}
+	now, err := s.broker.usable(ctx, c)
+	if err != nil {
+		event.Detail = err.Error()
+		return none, nil, refuseUnusable(shown, c, err)
+	}
+	credential, ok := now.compiled.Match(r.Host, r.Port, path)
+	if !ok {
+		return none, nil, refuseBroken(shown, provider, choice.as)
 	}
 	// A repository of another profile that a lenient server would find in the
 	// path is not left to chance.
 	if lenient := lenientRepository(credential.Inject, path); lenient != "" && lenient != choice.service.repository {
 		if owner, _, err := snap.repositoryOwner(lenient); err != nil || owner != "" && owner != choice.profile {
-			return none, refusePath()
+			return none, nil, refusePath()
 		}
 	}
 	event.Action = actionInject
-	injection := c.injections[credential]
+	injection := now.injections[credential]
 	injection.Path = path // the bytes that were judged
-	return injection, nil
+	return injection, &sent{c, now}, nil
 }
 
 // outcome returns the function that writes the second line of a request.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kb/internal/audit"
+	"kb/internal/refresh"
 	"kb/internal/secretref"
 	"kb/internal/state"
 	"kb/profile"
@@ -62,6 +63,8 @@ type Broker struct {
 	now        func() time.Time
 	random     io.Reader
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	tokens     *refresh.Manager // of the logins that expire
+	learned    sync.Map         // loginKey -> oauth.Client, of agents' own requests
 
 	resolving   *secretref.Resolver // see refs
 	resolveOnce sync.Once

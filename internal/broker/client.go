@@ -1,18 +1,184 @@
 package broker
 
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"kb/internal/oauth"
+	"kb/providers"
+	"kb/vaultfile"
+)
+
 // ClientNeed is what kb has to be told of the OAuth client that a login is
 // made with.
 type ClientNeed struct {
 	Name           string // of the client's record, for OAuthLogin.Client
 	Page           string // where the user makes the client
-	Redirect       string // what to enter there as redirect URI
+	Redirect       string // what to enter there as redirect URI; "" when none is used
 	Secret         bool   // the server gives clients a secret
 	SecretOptional bool   // and there is a flow that does without
 	Dynamic        bool   // kb registers the client by itself: nothing is to be typed
 }
 
+// ErrNoClient says that a login has no OAuth client to be made or refreshed
+// with.
+var ErrNoClient = errors.New("there is no OAuth client for it yet")
+
+// ErrNoRegistration says that an authorization server registers no clients by
+// itself.
+var ErrNoRegistration = errors.New("its authorization server registers no clients by itself")
+
+// clientName is the name of the client's record for a provider: several servers
+// of one kind have a client each.
+func clientName(provider, base string) string {
+	if base == "" {
+		return provider
+	}
+	return provider + "/" + hostOf(base)
+}
+
 // NeedsClient says what a login's method needs in order to have a client; ok is
 // false when there is one already, or none is needed.
 func (b *Broker) NeedsClient(full, provider, base, method string) (need ClientNeed, ok bool, err error) {
-	return need, false, nil
+	if _, _, err := b.home(full); err != nil {
+		return need, false, err
+	}
+	definition, err := b.Definition(full, provider, base)
+	if err != nil {
+		return need, false, err
+	}
+	m, found := definition.Login.Method(method)
+	if !found {
+		return need, false, fmt.Errorf("log in at %s: %w: %q", provider, ErrNoFlow, method)
+	}
+	if m.Flow != providers.FlowOAuth {
+		return need, false, nil
+	}
+	need = ClientNeed{Name: clientName(provider, base), Page: m.Page, Dynamic: m.Client == providers.ClientDynamic}
+	if _, has := b.clientRecord(full, need.Name); has {
+		return need, false, nil
+	}
+	if m.Client == providers.ClientBuild {
+		if _, built := providers.BuildClient(provider); built {
+			return need, false, nil
+		}
+	}
+	s := m.Server
+	if s == nil {
+		s = &providers.Server{}
+	}
+	need.Secret = s.ClientAuth != string(oauth.AuthNone)
+	need.SecretOptional = need.Secret && (s.Device != "" || m.Discover)
+	if m.Discover || s.Authorization != "" || s.Device == "" {
+		need.Redirect = shownRedirect(s.RedirectTo)
+	}
+	return need, true, nil
+}
+
+// shownRedirect is a redirect URI as people enter it: a server that takes any
+// port of the loopback address takes it without one (RFC 8252 section 7.3).
+func shownRedirect(to string) string {
+	to = cmp.Or(to, "http://127.0.0.1:{port}/callback")
+	return strings.Replace(to, ":{port}", "", 1)
+}
+
+// clientRecord finds the record of an OAuth client in the vault of a profile.
+func (b *Broker) clientRecord(full, name string) (vaultfile.Client, bool) {
+	v, _ := b.split(full)
+	if v == nil || name == "" {
+		return vaultfile.Client{}, false
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, c := range v.contents.Clients {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return vaultfile.Client{}, false
+}
+
+// clientOf is the client that a login was made with, or would be.
+func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client, error) {
+	for _, name := range []string{l.Client, clientName(l.Provider, l.Base)} {
+		if record, ok := b.clientRecord(l.Profile, name); ok {
+			return b.protocolClient(l.Profile, record)
+		}
+	}
+	if id, ok := providers.BuildClient(l.Provider); ok && m.Client == providers.ClientBuild {
+		return oauth.Client{ID: id}, nil
+	}
+	if learned, ok := b.learned.Load(keyOf(l)); ok {
+		return learned.(oauth.Client), nil
+	}
+	return oauth.Client{}, fmt.Errorf("log in at %s: %w", l.Provider, ErrNoClient)
+}
+
+// protocolClient is a client's record as the protocol has it.
+func (b *Broker) protocolClient(_ string, c vaultfile.Client) (oauth.Client, error) {
+	return oauth.Client{ID: c.ClientID, Secret: c.ClientSecret, Redirect: c.Redirect}, nil
+}
+
+// register registers a client at a server (RFC 7591), and returns its record.
+func (b *Broker) register(ctx context.Context, provider string, server oauth.Server, scopes []string) (vaultfile.Client, error) {
+	if server.Registration == "" {
+		return vaultfile.Client{}, ErrNoRegistration
+	}
+	redirect := server.RedirectTo
+	if strings.Contains(redirect, "{port}") {
+		redirect = "" // a port of the client's own
+	}
+	got, err := b.oauth().Register(ctx, server, oauth.Registration{Scopes: scopes, Redirect: redirect})
+	if err != nil {
+		return vaultfile.Client{}, err
+	}
+	return vaultfile.Client{
+		Name: dynamicName(provider, server), Issuer: server.Issuer, ClientID: got.Client.ID, ClientSecret: got.Client.Secret,
+		RegistrationToken: got.RegistrationToken, RegistrationURI: got.RegistrationURI, Redirect: got.Client.Redirect, Expires: got.Expires,
+	}, nil
+}
+
+// dynamicName is the name of the record of a client that a server registered.
+func dynamicName(provider string, server oauth.Server) string {
+	return provider + "/" + hostOf(cmp.Or(server.Issuer, server.Token))
+}
+
+// authFor is how a client shows who it is at a server that registered it: it
+// has a secret only where the server gave it one.
+func authFor(server oauth.Server, client oauth.Client) oauth.ClientAuth {
+	switch {
+	case client.Secret.IsZero():
+		return oauth.AuthNone
+	case server.ClientAuth == oauth.AuthNone || server.ClientAuth == "":
+		return oauth.AuthBasic // RFC 7591 section 2: what goes without saying
+	}
+	return server.ClientAuth
+}
+
+// learnClient takes the client of an agent's own request where a login has
+// none: kb ships no vendor's, and the agent's tokens belong to the agent's
+// client. It is kept once it has got a token.
+func (b *Broker) learnClient(ctx context.Context, c *credentials, client oauth.Client) {
+	if client.ID == "" {
+		return
+	}
+	if _, err := b.clientOf(c.login, c.method); err == nil {
+		return
+	}
+	b.learned.Store(c.key, client)
+	if _, err := b.tokens.Now(ctx, b.upkept(c.login)); err != nil {
+		b.learned.Delete(c.key)
+		return
+	}
+	v, _ := b.split(c.key.profile)
+	if b.ci || v == nil {
+		return
+	}
+	record := vaultfile.Client{Name: clientName(c.login.Provider, c.login.Base), ClientID: client.ID, ClientSecret: client.Secret}
+	if err := b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.PutClient(record) }); err != nil {
+		b.say(v, "the client of %s could not be kept: %v", c.login.Provider, err)
+	}
 }

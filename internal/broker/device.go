@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kb/internal/atomicfile"
+	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
 	"kb/vaultfile"
@@ -99,6 +100,14 @@ func (b *Broker) useStore(store *state.Store) {
 	b.store = store
 	b.auditKey = b.identity.DeriveKey("audit")
 	b.auditIndex = auditIndex{store}
+	b.tokens = refresh.New(refresh.Options{
+		Store: store, Flows: b.oauth, Now: b.now, Random: b.random,
+		Warn: func(k state.LoginKey, what string) {
+			if v, err := b.vault(k.Vault); err == nil {
+				b.say(v, "the login of %s at %s: %s", b.Show(b.full(v, k.Profile)), k.Provider, what)
+			}
+		},
+	})
 }
 
 // identityFile is where this device's identity is.

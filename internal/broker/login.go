@@ -17,6 +17,7 @@ import (
 	"kb/internal/plain"
 	"kb/internal/secret"
 	"kb/internal/secretref"
+	"kb/internal/state"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -88,19 +89,16 @@ func CheckReference(ref string) error { return secretref.Check(ref) }
 func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error) {
 	var result LoginResult
 	login := spec.Login
-	for name, value := range login.Secrets {
-		if err := value.Check(); err != nil {
-			return result, fmt.Errorf("log in at %s: field %q: %w", login.Provider, name, err)
-		}
-	}
 	full := login.Profile
 	home, name, err := b.home(full)
 	if err != nil {
 		return result, err
 	}
-	login.Profile = name
+	if login.Secrets, err = b.pasted(login); err != nil {
+		return result, err
+	}
 	known := login
-	known.Profile = full
+	login.Profile = name
 	joined := b.join(known, func(_, ref string) (secret.Value, error) { return b.refs().Resolve(ctx, ref, nil) })
 	switch {
 	case joined.problem == "":
@@ -113,31 +111,66 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	if err != nil {
 		return result, err
 	}
-	want := p.Expect[login.Provider]
-	switch {
-	case spec.Verify && joined.definition.Identity != nil:
-		account, err := b.whoAmI(ctx, joined)
-		if err != nil {
+	now, token := joined.bound.Load(), state.Token{}
+	if joined.flows() {
+		if now, token, err = b.mint(ctx, joined, spec.Verify); err != nil {
 			return result, err
 		}
-		login.Account, result.Account = account, account
-	case spec.Verify:
-		result.Note = fmt.Sprintf("%s has no endpoint that says whose a key is: it was not tried", joined.definition.Title)
-	case want != "":
-		result.Note = fmt.Sprintf("the profile expects account %s at %s: until the login is verified, it is refused", want, login.Provider)
+		result.Expires, result.Scopes = token.Expires, token.Scopes
 	}
-	if want != "" && want != login.Account && spec.Verify {
-		return result, &WrongAccountError{b.Show(full), login.Provider, want, login.Account}
+	account, note, err := b.whose(ctx, joined, now, p.Expect[login.Provider], spec.Verify)
+	if err != nil {
+		return result, err
 	}
-	login.Created = b.now().UTC().Truncate(time.Second)
+	login.Account, result.Account = account, account
+	if note != "" {
+		result.Note = note
+	}
+	login.Created = b.newer(full, login)
 	if err := b.wantHere(ctx, home, login); err != nil {
 		return result, err
 	}
-	return result, b.edit(ctx, home, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) })
+	if err := b.edit(ctx, home, func(tx *vaultfile.Tx) error { return tx.PutLogin(login) }); err != nil {
+		return result, err
+	}
+	return result, b.putMinted(ctx, keyOf(known), token, login.Created)
+}
+
+// pasted are the values of a login as the vault takes them.
+func (b *Broker) pasted(login vaultfile.Login) (map[string]secret.Value, error) {
+	definition, err := b.Definition(login.Profile, login.Provider, login.Base)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := definition.Login.Method(login.Method)
+	if ok && m.Flow == providers.FlowOAuth {
+		return nil, fmt.Errorf("log in at %s: %w", login.Provider, ErrNoFlow)
+	}
+	values := map[string]secret.Value{}
+	for name, value := range login.Secrets {
+		if ok && m.Flow != providers.FlowPaste {
+			value = oneLine(value)
+		}
+		if err := value.Check(); err != nil {
+			return nil, fmt.Errorf("log in at %s: field %q: %w", login.Provider, name, err)
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// newer is the time of a login that is made now: later than that of the one it
+// replaces, so that what was got with that does not serve it.
+func (b *Broker) newer(full string, login vaultfile.Login) time.Time {
+	made := b.now().UTC().Truncate(time.Second)
+	if old, err := b.loginOf(full, login.Provider, login.As); err == nil && !old.Created.Before(made) {
+		made = old.Created.Add(time.Second)
+	}
+	return made
 }
 
 // whoAmI asks the provider's identity endpoint with the login's own credential.
-func (b *Broker) whoAmI(ctx context.Context, c *credentials) (string, error) {
+func (b *Broker) whoAmI(ctx context.Context, c *credentials, now *bound) (string, error) {
 	identity := c.definition.Identity
 	target, err := url.Parse(identity.URL)
 	if err != nil {
@@ -147,7 +180,7 @@ func (b *Broker) whoAmI(ctx context.Context, c *credentials) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, err)
 	}
-	credential, ok := c.compiled.Match(host, port, target.Path)
+	credential, ok := now.compiled.Match(host, port, target.Path)
 	if !ok {
 		return "", fmt.Errorf("ask %s who this is: its definition puts no credential on %s", c.login.Provider, target.Path)
 	}

@@ -19,6 +19,9 @@ import (
 type placeholders struct {
 	entries []placeholder
 	byValue map[string]loginKey
+
+	pairs     map[loginKey]tokenPair // of logins that a person granted
+	byRefresh map[string]loginKey    // the second of a pair
 }
 
 // placeholder is one variable of the child.
@@ -37,7 +40,7 @@ func keyOf(l vaultfile.Login) loginKey { return loginKey{l.Profile, l.Provider, 
 // login's variables share one value where they share a template, so that a
 // client which compares GH_TOKEN with GITHUB_TOKEN sees them agree.
 func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *providers.Catalog, random io.Reader) (*placeholders, error) {
-	p := &placeholders{byValue: map[string]loginKey{}}
+	p := &placeholders{byValue: map[string]loginKey{}, pairs: map[loginKey]tokenPair{}, byRefresh: map[string]loginKey{}}
 	for _, l := range logins {
 		definition, err := catalogOf(l.Profile).Get(l.Provider)
 		if err != nil {
@@ -68,8 +71,36 @@ func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *p
 			p.entries = append(p.entries, placeholder{keyOf(l), "", value})
 			p.byValue[value] = keyOf(l)
 		}
+		if method, ok := definition.Login.Method(l.Method); ok && method.Flow == providers.FlowOAuth {
+			if err := p.pair(keyOf(l), random); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return p, nil
+}
+
+// pair makes what stands for both tokens of a login: the first is the one that
+// its variables have, if they have any.
+func (p *placeholders) pair(key loginKey, random io.Reader) error {
+	var pair tokenPair
+	for _, e := range p.entries {
+		if _, means := p.byValue[e.value]; means && e.key == key && pair.access == "" {
+			pair.access = e.value
+		}
+	}
+	for _, value := range []*string{&pair.access, &pair.refresh} {
+		if *value != "" {
+			continue
+		}
+		made, err := providers.Placeholder(plainTemplate, random)
+		if err != nil {
+			return err
+		}
+		*value = made
+	}
+	p.pairs[key], p.byValue[pair.access], p.byRefresh[pair.refresh] = pair, key, key
+	return nil
 }
 
 // plainTemplate makes the placeholder of a login that is used only by it, where

@@ -52,6 +52,14 @@ func (b *Broker) refs() *secretref.Resolver {
 	return b.resolving
 }
 
+// Resolve is what a reference holds now that the person at the terminal has
+// just given: nobody else has to agree to it.
+func (b *Broker) Resolve(ctx context.Context, ref string) (secret.Value, error) {
+	ctx, cancel := context.WithTimeout(ctx, referenceWait)
+	defer cancel()
+	return b.refs().Resolve(ctx, ref, nil)
+}
+
 // references resolves the references of a login, whose Profile is a full name,
 // and waits for those that are slow.
 func (b *Broker) references(l vaultfile.Login) func(field, ref string) (secret.Value, error) {

@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
 	"kb/internal/plain"
+	"kb/internal/refresh"
+	"kb/providers"
 	"kb/proxy"
 )
 
@@ -19,6 +22,7 @@ const (
 	CodePath           = "bad-path"
 	CodeAudit          = "audit-failed"
 	CodePlain          = "plain-http"
+	CodeOffline        = "offline"
 )
 
 func refuse(code, message, fix string) *proxy.Refusal {
@@ -94,4 +98,34 @@ func refuseBroken(profile, provider, as string) *proxy.Refusal {
 	r.Message = fmt.Sprintf("the login of profile %q at %s cannot be used", profile, provider)
 	r.Fix = "run kb status, which says why"
 	return r
+}
+
+// refuseUnusable says why a login has nothing to send.
+func refuseUnusable(shown string, c *credentials, err error) *proxy.Refusal {
+	var over *refresh.NeedsLoginError
+	var offline *refresh.OfflineError
+	var job *OwnDeviceError
+	provider, as := c.key.provider, c.key.as
+	switch {
+	case errors.As(err, &job):
+		r := refuseNoLogin(shown, provider, as)
+		r.Message = job.Error()
+		return r
+	case errors.As(err, &over) && c.method.Flow == providers.FlowOAuth:
+		r := refuseNoLogin(shown, provider, as)
+		r.Message = fmt.Sprintf("the login of profile %q at %s has ended: %s", shown, provider, plain.Clean(over.Reason))
+		return r
+	case errors.As(err, &over):
+		r := refuseNoLogin(shown, provider, as)
+		r.Message = fmt.Sprintf("%s gives the login of profile %q no token: %s", provider, shown, plain.Clean(over.Reason))
+		r.Fix += " --replace"
+		return r
+	case errors.As(err, &offline):
+		r := refuse(CodeOffline,
+			fmt.Sprintf("the token of profile %q at %s is over, and a new one cannot be got now: %s", shown, provider, plain.Clean(offline.Reason)),
+			"try again when the provider can be reached; kb status says when kb does")
+		r.Status, r.Profile, r.Provider = http.StatusServiceUnavailable, shown, provider
+		return r
+	}
+	return refuseBroken(shown, provider, as)
 }

@@ -58,10 +58,13 @@ type Session struct {
 	notes        []string
 	decision     *Decision
 
-	stopWatch context.CancelFunc
-	watching  sync.WaitGroup
-	serving   chan error
-	closing   sync.Once
+	life    context.Context // until Close
+	end     context.CancelFunc
+	mu      sync.Mutex // of ended
+	ended   bool
+	behind  sync.WaitGroup // what runs in the background
+	serving chan error
+	closing sync.Once
 }
 
 // UnknownProfileError names a profile that the vault does not have.
@@ -90,6 +93,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
 		decision: decision, notes: decision.Notes, serving: make(chan error, 1),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.grant(spec.Also); err != nil {
 		return nil, err
 	}
@@ -114,8 +118,20 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	var removed []string
 	s.env, removed = s.childEnvironment(spec.Environ)
 	s.explain(spec, removed)
-	s.watch()
+	s.background(s.watch)
+	s.background(s.upkeep)
+	s.background(func(ctx context.Context) { b.fetchReferences(ctx, loginsOf(s.snapshot.Load())) })
 	return s, nil
+}
+
+// background runs f until the session ends, and has Close wait for it. After
+// that it does nothing.
+func (s *Session) background(f func(context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.behind.Go(func() { f(s.life) })
+	}
 }
 
 // grant fixes the set of profiles: the session's own, those that the user
@@ -172,6 +188,12 @@ func (s *Session) openLog(spec SessionSpec) (err error) {
 func (s *Session) prepare() (err error) {
 	b := s.broker
 	snap := b.newSnapshot(s.granted, s.query, nil)
+	snap.tokenHosts = map[authority]bool{}
+	for _, c := range snap.logins {
+		for _, at := range c.endpoints {
+			snap.tokenHosts[at.authority] = true
+		}
+	}
 	s.snapshot.Store(snap)
 	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.catalogOf, b.random); err != nil {
 		return err
@@ -262,8 +284,8 @@ func (s *Session) explain(spec SessionSpec, removed []string) {
 		say("HTTPS_PROXY of your environment is not used: kb reaches the network directly, an upstream proxy is not supported yet")
 	}
 	for _, c := range s.snapshot.Load().logins {
-		if c.problem != "" {
-			say("the login of %s at %s cannot be used: %s", s.show(c.key.profile), c.key.provider, c.problem)
+		if problem := s.broker.problemOf(c); problem != "" {
+			say("the login of %s at %s cannot be used: %s", s.show(c.key.profile), c.key.provider, problem)
 		}
 	}
 	if len(removed) > 0 {
@@ -285,10 +307,11 @@ func (s *Session) explain(spec SessionSpec, removed []string) {
 // time, the audit is sealed and the session's files are removed.
 func (s *Session) Close() {
 	s.closing.Do(func() {
-		if s.stopWatch != nil {
-			s.stopWatch()
-			s.watching.Wait()
-		}
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+		s.end()
+		s.behind.Wait()
 		if s.server != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 			defer cancel()

@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
-	"kb/internal/secret"
 	"kb/internal/secretref"
 	"kb/profile"
 	"kb/providers"
-	"kb/proxy"
 	"kb/vaultfile"
 )
 
@@ -29,18 +26,10 @@ type snapshot struct {
 	gitHosts []string // hosts whose git goes over https with a login
 	refs     []string // files that references read
 	hosts    sync.Map // authority -> []*credentials: those with a rule for it
-}
 
-// credentials are a login joined with its definition.
-type credentials struct {
-	login      vaultfile.Login
-	key        loginKey
-	definition *providers.Provider
-	compiled   *providers.Compiled
-	injections map[*providers.Credential]proxy.Injection
-	base       authority // of the login's own base URL; zero when it has none
-	problem    string    // why it cannot be used; empty when it can
-	unresolved bool      // the problem is a reference, and may go away
+	// tokenHosts are where token endpoints are besides the providers' hosts, as
+	// far as the certificates that the child holds since its start serve them.
+	tokenHosts map[authority]bool
 }
 
 type authority struct {
@@ -70,7 +59,12 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
-			s.logins = append(s.logins, b.join(l, b.references(l)))
+			c := b.join(l, b.referencesNow(l))
+			if c.flows() {
+				b.bindStored(c)
+				c.endpoints = b.endpointsOf(c)
+			}
+			s.logins = append(s.logins, c)
 			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
 				if file := secretref.File(l.Refs[name]); file != "" {
 					s.refs = append(s.refs, file)
@@ -87,79 +81,6 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	return s
 }
 
-// problemRemoved is the problem of a login that is gone.
-const problemRemoved = "the login was removed"
-
-// removed is a login that the vault no longer holds: its rules without its
-// secrets.
-func (b *Broker) removed(l vaultfile.Login) *credentials {
-	empty := make(map[string]secret.Value, len(l.Secrets)+len(l.Refs))
-	for name := range l.Secrets {
-		empty[name] = secret.New("removed")
-	}
-	for name := range l.Refs {
-		empty[name] = secret.New("removed")
-	}
-	l.Secrets, l.Refs = empty, nil
-	c := b.join(l, nil)
-	c.problem = problemRemoved
-	return c
-}
-
-// join makes a login ready for requests. What is wrong with it is kept in
-// problem: its requests are refused, all others go on.
-func join(l vaultfile.Login, catalog *providers.Catalog, resolve func(field, ref string) (secret.Value, error)) *credentials {
-	c := &credentials{login: l, key: keyOf(l)}
-	definition, err := catalog.Get(l.Provider)
-	if err == nil {
-		definition, err = definition.ForBase(l.Base)
-	}
-	if err != nil {
-		c.problem = err.Error()
-		return c
-	}
-	c.definition = definition
-	if base, err := url.Parse(l.Base); err == nil && l.Base != "" {
-		if host, port, err := authorityOf(base); err == nil {
-			c.base = authority{host, port}
-		}
-	}
-	fields := maps.Clone(l.Secrets)
-	if fields == nil {
-		fields = map[string]secret.Value{}
-	}
-	for name, ref := range l.Refs {
-		value, err := resolve(name, ref)
-		if err != nil {
-			c.problem, c.unresolved = err.Error(), true
-			// The rules still say which requests were meant for it.
-			value = secret.New("unresolved")
-		}
-		fields[name] = value
-	}
-	c.compiled, err = definition.Compile(l.Method, fields)
-	if err != nil {
-		c.problem = err.Error()
-		return c
-	}
-	c.injections = map[*providers.Credential]proxy.Injection{}
-	for _, cred := range c.compiled.Credentials() {
-		c.injections[cred] = proxy.Injection{
-			Pool: l.Profile, Delete: cred.Delete, DeleteQuery: cred.DeleteQuery,
-			Header: fieldsOf(cred.Header), Query: fieldsOf(cred.Query), Cookie: fieldsOf(cred.Cookie),
-		}
-	}
-	return c
-}
-
-func fieldsOf(pairs []providers.Pair) []proxy.Field {
-	fields := make([]proxy.Field, len(pairs))
-	for i, p := range pairs {
-		fields[i] = proxy.Field{Name: p.Name, Value: p.Value}
-	}
-	return fields
-}
-
 // at returns the credentials with a rule for an authority, in the order of the
 // vault.
 func (s *snapshot) at(host string, port uint16) []*credentials {
@@ -169,9 +90,12 @@ func (s *snapshot) at(host string, port uint16) []*credentials {
 	}
 	var found []*credentials
 	for _, c := range s.logins {
-		if c.compiled != nil && c.compiled.Intercepts(host, port) {
+		switch {
+		case c.rules != nil && c.rules.Intercepts(host, port):
 			found = append(found, c)
-		} else if c.compiled == nil && c.definition != nil && matchesAny(c.definition.Hosts, host, port) {
+		case s.tokenHosts[at] && slices.ContainsFunc(c.endpoints, func(e endpoint) bool { return e.authority == at }):
+			found = append(found, c)
+		case c.rules == nil && c.definition != nil && matchesAny(c.definition.Hosts, host, port):
 			found = append(found, c) // unusable: its requests are refused, not sent bare
 		}
 	}
@@ -208,9 +132,9 @@ func servicesOf(found []*credentials, host string, port uint16, path string) []s
 		if slices.ContainsFunc(services, func(s service) bool { return s.vault == in }) {
 			continue
 		}
-		if c.compiled == nil {
+		if c.rules == nil {
 			services = append(services, service{in, c.login.Provider, ""})
-		} else if cred, match := c.compiled.Match(host, port, path); match {
+		} else if cred, match := c.rules.Match(host, port, path); match {
 			repository, _ := cred.Inject.Remote(path)
 			services = append(services, service{in, c.login.Provider, repository})
 		}
@@ -272,7 +196,7 @@ const gitProbe = "/a/b.git/info/refs"
 func (s *snapshot) findGitHosts() []string {
 	var hosts []string
 	for _, c := range s.logins {
-		if c.compiled == nil {
+		if c.rules == nil {
 			continue
 		}
 		for _, pattern := range c.definition.Hosts {
@@ -280,7 +204,7 @@ func (s *snapshot) findGitHosts() []string {
 			if err != nil || port != 443 || strings.HasPrefix(host, "*") || slices.Contains(hosts, host) {
 				continue
 			}
-			cred, ok := c.compiled.Match(host, port, gitProbe)
+			cred, ok := c.rules.Match(host, port, gitProbe)
 			if !ok {
 				continue
 			}
@@ -323,6 +247,9 @@ func (b *Broker) authorities(s *snapshot) (names []string, addrs []netip.Addr) {
 				add(h)
 			}
 		}
+	}
+	for at := range s.tokenHosts {
+		add(at.host)
 	}
 	for _, catalog := range b.catalogs() {
 		for _, e := range catalog.Index() {

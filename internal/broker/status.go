@@ -2,8 +2,12 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"kb/internal/refresh"
+	"kb/internal/state"
+	"kb/providers"
 	"kb/vaultfile"
 )
 
@@ -38,40 +42,107 @@ type LoginState struct {
 
 // LoginStates lists every login, by profile and provider.
 func (b *Broker) LoginStates() []LoginState {
-	contents, names := b.All(), b.names()
-	states := make([]LoginState, 0, len(contents.Logins))
-	for _, l := range contents.Logins {
-		s := LoginState{Login: l, State: StateOK, Reason: "key in the vault", Expires: l.Expires}
-		home, _ := b.split(l.Profile)
-		s.Vault, s.Login.Profile = home.name, names.show(l.Profile)
-		want := ""
-		if p, ok := contents.Profile(l.Profile); ok {
-			want = p.Expect[l.Provider]
-		}
-		c := b.join(l, b.references(l))
-		switch {
-		case c.problem != "":
-			s.State, s.Reason = StateNeedsLogin, c.problem
-		case want != "" && want != l.Account:
-			s.State, s.Reason = StateNeedsLogin, fmt.Sprintf("profile expects account %s", want)
-		case !l.Expires.IsZero() && !b.now().Before(l.Expires):
-			s.State, s.Reason = StateNeedsLogin, "expired on "+l.Expires.Local().Format(time.DateOnly)
-		case !l.Expires.IsZero() && l.Expires.Sub(b.now()) < expiringBefore:
-			s.State, s.Reason = StateExpiring, "expires on "+l.Expires.Local().Format(time.DateOnly)
-		case l.Account == "" && c.definition.Identity != nil:
-			s.State, s.Reason = StateUnknown, "the provider was not asked whose it is"
-		case len(l.Refs) > 0:
-			s.Reason = "reference, resolved at use"
-		}
-		if s.State == StateNeedsLogin || s.State == StateExpiring {
-			s.Fix = fmt.Sprintf("kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
-			if s.Login.As != "" {
-				s.Fix += " --as " + s.Login.As
-			}
-		}
-		states = append(states, s)
+	logins := b.All().Logins
+	states := make([]LoginState, len(logins))
+	for i, l := range logins {
+		states[i] = b.stateOf(l)
 	}
 	return states
+}
+
+// MissingLogins lists the logins that this device has still to make for itself.
+// It asks nobody.
+func (b *Broker) MissingLogins() []LoginState {
+	return slices.DeleteFunc(b.LoginStates(), func(s LoginState) bool { return !s.Missing })
+}
+
+// stateOf is how a login of a profile by its full name stands.
+func (b *Broker) stateOf(l vaultfile.Login) LoginState {
+	s := LoginState{Login: l, State: StateOK, Reason: "key in the vault", Expires: l.Expires}
+	home, _ := b.split(l.Profile)
+	s.Vault, s.Login.Profile = home.name, b.Show(l.Profile)
+	want := ""
+	if p, _, err := b.Profile(l.Profile); err == nil {
+		want = p.Expect[l.Provider]
+	}
+	c := b.join(l, b.references(l))
+	s.OAuth = c.method != nil && c.method.Flow == providers.FlowOAuth
+	switch {
+	case c.problem != "":
+		s.State, s.Reason = StateNeedsLogin, c.problem
+	case want != "" && want != l.Account:
+		s.State, s.Reason = StateNeedsLogin, fmt.Sprintf("profile expects account %s", want)
+	case c.flows():
+		b.tokenState(&s, c)
+	case !l.Expires.IsZero() && !b.now().Before(l.Expires):
+		s.State, s.Reason = StateNeedsLogin, "expired on "+l.Expires.Local().Format(time.DateOnly)
+	case !l.Expires.IsZero() && l.Expires.Sub(b.now()) < expiringBefore:
+		s.State, s.Reason = StateExpiring, "expires on "+l.Expires.Local().Format(time.DateOnly)
+	case l.Account == "" && c.definition.Identity != nil:
+		s.State, s.Reason = StateUnknown, "the provider was not asked whose it is"
+	case len(l.Refs) > 0:
+		s.Reason = "reference, resolved at use"
+	}
+	if s.State == StateNeedsLogin || s.State == StateExpiring && !c.flows() {
+		s.Fix = fmt.Sprintf("kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
+		if s.Login.As != "" {
+			s.Fix += " --as " + s.Login.As
+		}
+	}
+	return s
+}
+
+// tokenState fills in how a login stands whose tokens end.
+func (b *Broker) tokenState(s *LoginState, c *credentials) {
+	key := b.tokenKey(c.key)
+	token, had, err := b.store.Token(key)
+	if err != nil {
+		s.State, s.Reason = StateUnknown, err.Error()
+		return
+	}
+	if had && token.Made.Before(c.login.Created) {
+		token, had = state.Token{}, false // of a login that another device replaced
+	}
+	var journal *state.JournalEntry
+	if entry, ok, err := b.store.Journal(key); err == nil && ok {
+		journal = &entry
+	}
+	s.State, s.Reason, s.Since, s.Next = refresh.Standing(token, journal, b.now())
+	s.Expires = token.Expires
+	if err := b.canHold(c); err != nil {
+		s.State, s.Reason = StateNeedsLogin, err.Error()
+		return
+	}
+	if had {
+		if s.State == StateOK && s.Reason == "" {
+			s.Reason = "token of this device"
+		}
+		return
+	}
+	_, pending, _ := b.store.Pending(key)
+	switch {
+	case !s.OAuth:
+		s.State, s.Reason = StateOK, "a token is made at its first use"
+	case !c.login.Secrets[refreshField].IsZero():
+		s.State, s.Reason = StateOK, "synced; this device gets its token at its first use"
+	case pending:
+		s.State, s.Reason, s.Missing = StateNeedsLogin, "waits for its code to be typed", true
+	default:
+		s.State, s.Reason, s.Missing = StateNeedsLogin, "this device has not made it yet", true
+	}
+}
+
+// problemOf is why a login cannot be used, as a session's start says it; empty
+// when it can, or that shows at its use.
+func (b *Broker) problemOf(c *credentials) string {
+	if c.problem != "" || !c.flows() {
+		return c.problem
+	}
+	s := LoginState{OAuth: c.method.Flow == providers.FlowOAuth}
+	if b.tokenState(&s, c); s.State == StateNeedsLogin {
+		return s.Reason
+	}
+	return ""
 }
 
 // Attention lists what a person should see to, each with the command for it.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"kb/internal/audit"
+	"kb/internal/refresh"
+	"kb/providers"
 )
 
 // watchEvery is how often a session looks whether the vault, or a file that a
@@ -15,36 +17,74 @@ import (
 // watch on the folder they see through symbolic links and network mounts.
 const watchEvery = 300 * time.Millisecond
 
-// watch follows the vault until the session is closed.
-func (s *Session) watch() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stopWatch = cancel
-	s.watching.Go(func() {
-		tick := time.NewTicker(watchEvery)
-		defer tick.Stop()
-		seen := s.stamps()
-		pruned := false
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if !pruned {
-				// Here, where nobody waits for it. What fails is tried again by
-				// the next session.
-				pruned = true
-				_, _ = audit.Prune(s.broker.paths.Audit(), s.broker.auditIndex,
-					audit.Retention{MaxAge: audit.DefaultMaxAge, MaxBytes: audit.DefaultMaxBytes}, s.broker.now())
-			}
-			now := s.stamps()
-			if sameStamps(seen, now) {
-				continue
-			}
-			seen = now
-			s.refresh(ctx)
+// watch follows the vault, and the tokens that other processes put into this
+// device's state, until the session is closed.
+func (s *Session) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	seen := s.stamps()
+	pruned := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-	})
+		if !pruned {
+			// Here, where nobody waits for it. What fails is tried again by
+			// the next session.
+			pruned = true
+			_, _ = audit.Prune(s.broker.paths.Audit(), s.broker.auditIndex,
+				audit.Retention{MaxAge: audit.DefaultMaxAge, MaxBytes: audit.DefaultMaxBytes}, s.broker.now())
+		}
+		s.adoptTokens()
+		now := s.stamps()
+		if sameStamps(seen, now) {
+			continue
+		}
+		seen = now
+		s.refresh(ctx)
+	}
+}
+
+// adoptTokens takes the tokens that were stored since: by this process's own
+// upkeep, or by another one.
+func (s *Session) adoptTokens() {
+	b := s.broker
+	for _, c := range s.snapshot.Load().logins {
+		if !c.flows() || c.problem != "" {
+			continue
+		}
+		if mark, err := b.store.TokenMark(b.tokenKey(c.key)); err == nil && mark != c.seen {
+			b.bindStored(c)
+		}
+	}
+}
+
+// upkeep keeps the tokens of the session's logins from expiring, and does
+// first what has waited for this device.
+func (s *Session) upkeep(ctx context.Context) {
+	for _, line := range s.broker.Upkeep(ctx) {
+		s.note(line, "")
+	}
+	s.broker.tokens.Keep(ctx, s.keptLogins)
+}
+
+// keptLogins are those whose tokens the session keeps fresh: what a person
+// granted, of every granted profile, because a refresh token that is not used
+// for long ends with some servers; and what was minted, once it was used, since
+// a new one can be had at any time.
+func (s *Session) keptLogins() []refresh.Login {
+	var kept []refresh.Login
+	for _, c := range s.snapshot.Load().logins {
+		if !c.flows() || c.problem != "" {
+			continue
+		}
+		if c.used.Load() || c.method.Flow == providers.FlowOAuth {
+			kept = append(kept, s.broker.upkept(c.login))
+		}
+	}
+	return kept
 }
 
 // refresh replaces the snapshot by one of the vaults as they are now. A vault
@@ -62,6 +102,7 @@ func (s *Session) refresh(ctx context.Context) {
 		return
 	}
 	next := s.broker.newSnapshot(s.granted, s.query, loginsOf(s.snapshot.Load()))
+	next.carry(s.snapshot.Load())
 	names, addrs := s.broker.authorities(next)
 	for _, name := range names {
 		if !s.ca.Permits(name) {
@@ -76,6 +117,11 @@ func (s *Session) refresh(ctx context.Context) {
 		}
 	}
 	s.snapshot.Store(next)
+	s.background(func(ctx context.Context) {
+		for _, line := range s.broker.Upkeep(ctx) {
+			s.note(line, "")
+		}
+	})
 	s.note("vault changed; its logins are in effect", "")
 }
 

@@ -247,6 +247,9 @@ func jsonBody(v any) ([]byte, error) {
 // authenticate adds what shows the client: to the form, or to the header
 // (RFC 6749 section 2.3.1, where both parts are form-encoded first).
 func authenticate(how ClientAuth, c Client, v url.Values, h http.Header) error {
+	if how == AuthBasic && c.Secret.IsZero() {
+		how = AuthNone
+	}
 	switch how {
 	case AuthBasic:
 		r := http.Request{Header: h}

@@ -104,6 +104,9 @@ func (f *Flows) exchange(ctx context.Context, s Server, c Client, code, verifier
 func (s Server) style(c Client) (style oauth2.AuthStyle, id, key string, err error) {
 	switch s.ClientAuth {
 	case AuthBasic:
+		if c.Secret.IsZero() { // a public client is named in the body (section 3.2.1)
+			return oauth2.AuthStyleInParams, c.ID, "", nil
+		}
 		return oauth2.AuthStyleInHeader, c.ID, c.Secret.Reveal(), nil
 	case AuthPost, "":
 		return oauth2.AuthStyleInParams, c.ID, c.Secret.Reveal(), nil

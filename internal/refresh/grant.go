@@ -23,6 +23,9 @@ type Grant struct {
 	Server oauth.Server
 	Client oauth.Client
 	Scopes []string
+
+	Assertion oauth.Assertion // of KindJWTBearer
+	App       oauth.App       // of KindGitHubApp
 }
 
 // minted reports whether new tokens are made of the login's own keys: there is
@@ -36,6 +39,10 @@ func ask(ctx context.Context, f *oauth.Flows, g Grant, refresh secret.Value) (oa
 		return f.Refresh(ctx, g.Server, g.Client, refresh, g.Scopes)
 	case KindClientCredentials:
 		return f.ClientCredentials(ctx, g.Server, g.Client, g.Scopes)
+	case KindJWTBearer:
+		return f.JWTBearer(ctx, g.Server, g.Assertion)
+	case KindGitHubApp:
+		return f.Installation(ctx, g.App)
 	}
 	return oauth.Tokens{}, fmt.Errorf("refresh by %q: unknown kind of grant", g.Kind)
 }

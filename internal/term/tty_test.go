@@ -3,11 +3,14 @@ package term_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -16,7 +19,8 @@ import (
 
 // The test binary asks on its controlling terminal when KB_TEST_ASK is set.
 func TestMain(m *testing.M) {
-	if os.Getenv("KB_TEST_ASK") == "" {
+	asked := os.Getenv("KB_TEST_ASK")
+	if asked == "" {
 		os.Exit(m.Run())
 	}
 	tty, err := term.OpenTTY()
@@ -24,44 +28,134 @@ func TestMain(m *testing.M) {
 		fmt.Println("no terminal")
 		os.Exit(1)
 	}
-	value, err := tty.AskSecret(context.Background(), "Token: ")
-	fmt.Printf("secret %d %v\n", len(value.Reveal()), err)
-	yes, err := tty.Confirm(context.Background(), "Go on?")
-	fmt.Printf("confirm %v %v\n", yes, err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	switch asked {
+	case "text":
+		value, err := tty.AskText(ctx, "Key: ")
+		fmt.Printf("text %d lines, %x, %v\n", strings.Count(value.Reveal(), "\n")+1, sha256.Sum256([]byte(value.Reveal())), err)
+	case "wait":
+		value, err := tty.Wait(ctx, func(time.Time) string { return "waiting; paste it here: " + strings.Repeat("long ", 40) })
+		fmt.Printf("\nwaited %d %v, foreground %v\n", len(value.Reveal()), err, tty.Foreground())
+		yes, err := tty.Confirm(context.Background(), "Go on?")
+		fmt.Printf("confirm %v %v\n", yes, err)
+	default:
+		value, err := tty.AskSecret(ctx, "Token: ")
+		fmt.Printf("secret %d %v\n", len(value.Reveal()), err)
+		yes, err := tty.Confirm(ctx, "Go on?")
+		fmt.Printf("confirm %v %v\n", yes, err)
+	}
 	os.Exit(0)
 }
 
-func TestSecretIsReadWithoutEcho(t *testing.T) {
+// screen is a terminal that the test binary asks on.
+type screen struct {
+	t     *testing.T
+	tty   *os.File
+	r     *bufio.Reader
+	shown strings.Builder
+}
+
+func ask(t *testing.T, what string) *screen {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "KB_TEST_ASK=1")
-	tty, err := pty.Start(cmd)
+	cmd.Env = append(os.Environ(), "KB_TEST_ASK="+what)
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 80, Rows: 24})
 	if err != nil {
 		t.Skipf("skipped: no pseudo-terminal here: %v", err)
 	}
-	defer tty.Close()
-	r := bufio.NewReader(tty)
-	var screen strings.Builder
-	until := func(mark string) {
-		t.Helper()
-		for !strings.HasSuffix(screen.String(), mark) {
-			b, err := r.ReadByte()
-			if err != nil {
-				t.Fatalf("terminal ended before %q; it showed %q", mark, screen.String())
-			}
-			screen.WriteByte(b)
+	t.Cleanup(func() {
+		_ = tty.Close()
+		_ = cmd.Wait()
+	})
+	return &screen{t: t, tty: tty, r: bufio.NewReader(tty)}
+}
+
+func (s *screen) until(mark string) {
+	s.t.Helper()
+	for !strings.HasSuffix(s.shown.String(), mark) {
+		b, err := s.r.ReadByte()
+		if err != nil {
+			s.t.Fatalf("terminal ended before %q; it showed %q", mark, s.shown.String())
+		}
+		s.shown.WriteByte(b)
+	}
+}
+
+func (s *screen) types(text string) { fmt.Fprint(s.tty, text) }
+
+func TestSecretIsReadWithoutEcho(t *testing.T) {
+	s := ask(t, "secret")
+	s.until("Token: ")
+	s.types("kb-canary-77\n")
+	s.until("secret 12 <nil>\r\n")
+	s.until("Go on? [y/N] ")
+	s.types("y\n")
+	s.until("confirm true <nil>\r\n")
+	if strings.Contains(s.shown.String(), "canary") {
+		t.Errorf("the secret was echoed: %q", s.shown.String())
+	}
+	if !strings.Contains(s.shown.String(), "y\r\n") {
+		t.Errorf("positive control: an ordinary line was not echoed: %q", s.shown.String())
+	}
+}
+
+// TestTextOfManyLines: a pasted key ends where it ends, also past the 4096
+// bytes at which a terminal's own line editing cuts.
+func TestTextOfManyLines(t *testing.T) {
+	long := strings.Repeat("kbCanary", 1000)
+	for name, text := range map[string]string{
+		"one line":  "kbCanary",
+		"long line": long,
+		"PEM":       "-----BEGIN PRIVATE KEY-----\n" + strings.Repeat(strings.Repeat("kbCanary", 8)+"\n", 26) + "-----END PRIVATE KEY-----",
+		"JSON":      "{\n  \"type\": \"service_account\",\n  \"private_key\": \"" + long + "\"\n}",
+	} {
+		s := ask(t, "text")
+		s.until("Key: ")
+		s.types(text + "\n")
+		s.until(fmt.Sprintf("text %d lines, %x, <nil>\r\n", strings.Count(text, "\n")+1, sha256.Sum256([]byte(text))))
+		if strings.Contains(s.shown.String(), "kbCanary") {
+			t.Errorf("%s: it was echoed: %q", name, s.shown.String())
 		}
 	}
-	until("Token: ")
-	fmt.Fprint(tty, "kb-canary-77\n")
-	until("secret 12 <nil>\r\n")
-	until("Go on? [y/N] ")
-	fmt.Fprint(tty, "y\n")
-	until("confirm true <nil>\r\n")
-	if strings.Contains(screen.String(), "canary") {
-		t.Errorf("the secret was echoed: %q", screen.String())
+}
+
+func TestTypingIsCorrected(t *testing.T) {
+	s := ask(t, "text")
+	s.until("Key: ")
+	s.types("wrong\x15kbCanarz\x7fy\n")
+	s.until(fmt.Sprintf("text 1 lines, %x, <nil>\r\n", sha256.Sum256([]byte("kbCanary"))))
+}
+
+// TestWait: what is pasted while kb waits is counted and not shown; the line
+// never wraps, so that it is erased whole; the terminal is as before afterwards.
+func TestWait(t *testing.T) {
+	s := ask(t, "wait")
+	s.until("paste it here: ")
+	s.types("http://127.0.0.1/callback?code=kbCanary")
+	s.until("(39 characters, not shown)")
+	s.types("\n")
+	s.until("\r\x1b[K")
+	s.until("waited 39 <nil>, foreground true\r\n")
+	s.until("Go on? [y/N] ")
+	s.types("y\n")
+	s.until("confirm true <nil>\r\n")
+	if strings.Contains(s.shown.String(), "kbCanary") {
+		t.Errorf("the address was shown: %q", s.shown.String())
 	}
-	if !strings.Contains(screen.String(), "y\r\n") {
-		t.Errorf("positive control: an ordinary line was not echoed: %q", screen.String())
+	for _, part := range strings.Split(s.shown.String(), "\r\x1b[K") {
+		if first, _, _ := strings.Cut(part, "\r\n"); len(first) >= 80 {
+			t.Errorf("a line of %d characters wraps: %q", len(first), first)
+		}
 	}
-	_ = cmd.Wait()
+}
+
+func TestWaitEndsWithCtrlC(t *testing.T) {
+	s := ask(t, "wait")
+	s.until("paste it here: ")
+	s.types("http://127.0.0.1/callback?code=kbCanary\x03")
+	s.until("\r\nwaited 0 cancelled, foreground true\r\n")
+	s.until("Go on? [y/N] ")
+	s.types("n\n")
+	s.until("confirm false <nil>\r\n")
 }

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +31,7 @@ var bundles = []string{
 // network and mount namespaces, with the capabilities that setting them up
 // takes, and once from there with none, so that the tests are an ordinary
 // user's (or root's, when root runs them).
-func Main(m *testing.M) {
+func Main(m interface{ Run() int }) {
 	switch os.Getenv(stageVar) {
 	case "setup":
 		err := setUp()

@@ -4,12 +4,11 @@ package testkit
 
 import (
 	"os"
-	"testing"
 )
 
 // Main runs the tests of a package; those that call [Namespace] skip, since
 // this system has no namespaces.
-func Main(m *testing.M) {
+func Main(m interface{ Run() int }) {
 	_ = os.Setenv(reasonVar, "only Linux has namespaces")
 	os.Exit(run(m))
 }

@@ -67,7 +67,7 @@ func buildKB() (dir, failed string) {
 }
 
 // run runs the tests and removes what BuildKB made for them.
-func run(m *testing.M) int {
+func run(m interface{ Run() int }) int {
 	defer removeBuild()
 	return m.Run()
 }

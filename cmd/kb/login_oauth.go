@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"kb/internal/broker"
+	"kb/internal/hint"
+	kbterm "kb/internal/term"
+	"kb/providers"
+	"kb/vaultfile"
+)
+
+// grant is a login that a person grants.
+type grant struct {
+	definition *providers.Provider
+	method     *providers.Method
+	way        providers.Way // named by the person; else ""
+	login      vaultfile.Login
+}
+
+// codeWait is how long kb waits for a browser. Authorization pages live for
+// minutes; a script that waits for a person who never comes ends.
+const codeWait = 15 * time.Minute
+
+// errNobodyCame says that codeWait is over.
+var errNobodyCame = fmt.Errorf("nobody granted it within %d minutes", codeWait/time.Minute)
+
+// grantLogin has a person grant a login in a browser.
+func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o loginOptions, g grant) (broker.LoginResult, error) {
+	none := broker.LoginResult{}
+	spec := broker.OAuthLogin{Login: g.login, Verify: !o.noVerify, NoWait: o.noWait}
+	switch {
+	case o.sync:
+		spec.Sync = broker.SyncYes
+	case o.noSync:
+		spec.Sync = broker.SyncNo
+	}
+	spec.Flow = string(chooseWay(g.method.Ways(), g.way, o.noWait, kbterm.Desktop{Getenv: a.getenv}))
+	if o.noWait && spec.Flow != broker.FlowDevice {
+		return none, usage(cmd, fmt.Errorf("--no-wait needs a code that is typed in the browser, and the login method %q of %s has none", g.method.Name, g.definition.Name))
+	}
+	var err error
+	if spec.Client, err = ownClient(ctx, cmd, a, b, o, g); err != nil {
+		return none, err
+	}
+	screen := newLoginScreen(a, o, g.definition.Title, b.Show(g.login.Profile))
+	defer screen.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	screen.cancel = cancel
+	if spec.Flow == broker.FlowCode {
+		screen.until = time.Now().Add(codeWait)
+		timer := time.AfterFunc(codeWait, func() { cancel(errNobodyCame) })
+		defer timer.Stop()
+	}
+	spec.Screen = screen
+	result, err := b.LoginOAuth(ctx, spec)
+	screen.close()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, kbterm.ErrCancelled):
+		return none, hint.Exit(hint.Cancelled, fmt.Errorf("log in at %s: cancelled, nothing was kept", loginName(g.login)), "")
+	case err != nil:
+		return none, adviseLogin(err, b, g.login, o)
+	case result.Pending:
+		return none, sayPending(a, b, o, g.login, screen.visit)
+	}
+	return result, nil
+}
+
+// chooseWay is how a person grants a login: as they said; else with a browser
+// of this machine, where one can be opened; else by a code that is typed on any
+// machine, where the provider has that; else by pasting the address.
+func chooseWay(ways []providers.Way, named providers.Way, noWait bool, desktop kbterm.Desktop) providers.Way {
+	if named != "" {
+		return named
+	}
+	here, _ := desktop.Browser()
+	device := slices.Contains(ways, providers.WayDevice)
+	switch {
+	case device && (noWait || !here || !slices.Contains(ways, providers.WayCode)):
+		return providers.WayDevice
+	case slices.Contains(ways, providers.WayCode):
+		return providers.WayCode
+	}
+	return ""
+}
+
+// sayPending tells what a person has to do elsewhere before the same command
+// finds the login done.
+func sayPending(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, v broker.Visit) error {
+	if o.asJSON {
+		if err := a.json(loginResultJSON{
+			Profile: b.Show(login.Profile), Provider: login.Provider, As: login.As, Method: login.Method, State: "pending",
+			Expires: moment(v.Expires), URL: v.URL, Code: v.Code, CompleteURL: v.Complete,
+		}); err != nil {
+			return err
+		}
+	}
+	return hint.Exit(hint.Human, fmt.Errorf("log in at %s: the code is not typed yet", loginName(login)),
+		"when it is, run "+loginCommand(b, login)+" --no-wait again")
+}
+
+// loginCommand is what makes a login again.
+func loginCommand(b *broker.Broker, l vaultfile.Login) string {
+	return "kb login " + l.Provider + loginFlags(b.Show(l.Profile), l.As)
+}
+
+// loginFlags name a login beside its provider.
+func loginFlags(shown, as string) string {
+	flags := " -p " + shellWord(shown)
+	if as != "" {
+		flags += " --as " + shellWord(as)
+	}
+	return flags
+}
+
+// adviseLogin adds what to do about a login that was not granted.
+func adviseLogin(err error, b *broker.Broker, login vaultfile.Login, o loginOptions) error {
+	var already *hint.Error
+	again := "run " + loginCommand(b, login)
+	switch {
+	case errors.As(err, &already):
+		return err
+	case errors.Is(err, errNothingPasted), errors.Is(err, errNobodyCame):
+		return hint.Exit(hint.Human, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" in a terminal")
+	case errors.Is(err, broker.ErrRotates):
+		return hint.Wrap(fmt.Errorf("log in at %s: %w", login.Provider, err), "run it without --sync")
+	case errors.Is(err, broker.ErrNoFlow):
+		return hint.Exit(hint.Usage, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" without --method "+o.method)
+	case errors.Is(err, broker.ErrNoWait):
+		return hint.Exit(hint.Usage, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" without --no-wait")
+	}
+	return err
+}
+
+// isTerminal reports whether what is written there is seen on a terminal.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
