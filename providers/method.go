@@ -95,6 +95,10 @@ func (m *Method) Ways() []Way {
 	return ways
 }
 
+// Renews reports whether a refresh token gets the method's tokens: a person
+// granted them, to kb or to an agent.
+func (m *Method) Renews() bool { return m.Flow == FlowOAuth || m.Flow == FlowAgent }
+
 // Choose reads what a person names as a login's method: a method's name, "" for
 // the default one, or "code" or "device", which are ways of the first method
 // that has them. Way is empty where the name leaves it open.
