@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"kb/internal/refresh"
 )
 
 // version is set by the release build.
@@ -16,6 +18,9 @@ func main() {
 	// First of all: a variable that steers TLS, the proxy or the runtime of kb
 	// itself may have been set by an agent (environ.go).
 	reexecWithCleanEnvironment()
+	if len(os.Args) == 2 && os.Args[1] == refresh.WorkerArgument {
+		os.Exit(refreshWorker())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, stop, newApp(), os.Args[1:])
 	stop()

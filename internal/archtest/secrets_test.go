@@ -34,6 +34,8 @@ var revealers = map[string]string{
 	"internal/oauth/request.go":       "a client's secret goes to its server",
 	"internal/oauth/revoke.go":        "a token goes to the revocation endpoint, to be revoked",
 	"internal/oauth/token.go":         "codes, verifiers, refresh tokens and client secrets go to the token endpoint",
+	"internal/refresh/wire.go":        "a refresh is handed to kb's own worker, over a socket of the two",
+	"internal/refresh/worker.go":      "and its tokens come back the same way",
 	"internal/state/token.go":         "tokens go into the device's encrypted state",
 	"internal/state/token_journal.go": "a token is hashed; a device code goes into the device's encrypted state",
 	"internal/state/unlock_linux.go":  "kb unlock: the identity goes into the kernel's keyring",

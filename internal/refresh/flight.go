@@ -113,7 +113,10 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 			return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device has no tokens of it"}
 		}
 	}
-	t, err := m.exchange(context.WithoutCancel(ctx), j)
+	t, err := m.exchange(lock, j)
+	if errors.Is(err, errHung) {
+		return view{}, &OfflineError{Key: l.Key, Reason: "the provider or the disk does not answer"}
+	}
 	v = m.settle(e, l, lock, t, j, err)
 	m.release(e, lock)
 	m.step("unlocked")
@@ -171,12 +174,6 @@ func (m *Manager) inMemory(e *entry) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.unsaved
-}
-
-// exchange does the job.
-func (m *Manager) exchange(ctx context.Context, j job) (state.Token, error) {
-	p := performer{store: m.o.Store, ask: m.o.Exchange, now: m.o.Now, random: m.o.Random, step: m.step}
-	return p.perform(ctx, j)
 }
 
 // settle makes the outcome known to this process. An error is that of a save.

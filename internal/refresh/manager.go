@@ -21,6 +21,9 @@ type Options struct {
 	// Exchange asks for tokens in the place of Flows; refresh is empty for a
 	// grant that needs none. Nil means Flows.
 	Exchange func(ctx context.Context, g Grant, refresh secret.Value) (oauth.Tokens, error)
+	// Spawn names the worker that does a refresh, mostly [Self]. Nil has it done
+	// in this process, and lost with it.
+	Spawn Spawner
 	// Now is the wall clock, nil the system's.
 	Now func() time.Time
 	// Elapsed is a clock that nobody sets: time since any moment. Nil is the

@@ -1,0 +1,86 @@
+package refresh_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// childrenOf are the children of a process that are workers.
+func childrenOf(t *testing.T, pid int) (pids []int) {
+	t.Helper()
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, task := range tasks {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))
+		for _, f := range strings.Fields(string(b)) {
+			child, _ := strconv.Atoi(f)
+			if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.Contains(string(line), asWorker) {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
+// Signals to a session's group are not its worker's: it has a session of its
+// own, and ignores them.
+func TestWorkerSurvivesSignals(t *testing.T) {
+	r := newRemote(t, true)
+	r.answer = func(http.ResponseWriter, *http.Request) bool {
+		// While the worker waits for this answer, it is the only child.
+		for _, pid := range childrenOf(t, os.Getpid()) {
+			if sid, _ := unix.Getsid(pid); sid != pid {
+				t.Errorf("worker %d is in session %d", pid, sid)
+			}
+			for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGPIPE} {
+				if err := syscall.Kill(pid, s); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return false
+	}
+	got, err := r.next(spawner(none))
+	if err != nil || !r.accepts(got) || r.asked() != 1 {
+		t.Errorf("stale, or %v, after %d requests", err, r.asked())
+	}
+}
+
+// Neither arguments nor environment of a worker hold anything.
+func TestWorkerIsStartedWithNothing(t *testing.T) {
+	t.Setenv("KB_TEST_CANARY", "kb-canary-of-environment")
+	r := newRemote(t, true)
+	looked := 0
+	r.answer = func(http.ResponseWriter, *http.Request) bool {
+		for _, pid := range childrenOf(t, os.Getpid()) {
+			looked++
+			for _, file := range []string{"environ", "cmdline"} {
+				b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+				if err != nil {
+					t.Error(err)
+				}
+				for _, word := range []string{"canary", "refresh-0", "client-secret", r.dir, string(storeKey[:])} {
+					if strings.Contains(string(b), word) {
+						t.Errorf("%s of the worker holds %q", file, word)
+					}
+				}
+			}
+		}
+		return false
+	}
+	if _, err := r.next(spawner(none)); err != nil {
+		t.Fatal(err)
+	}
+	if looked != 1 {
+		t.Errorf("%d workers were looked at", looked)
+	}
+}
