@@ -345,6 +345,8 @@ func (d *decoder) client(r *record, name string) Client {
 			return d.text(&c.ClientID)
 		case "client_secret":
 			return d.value(&c.ClientSecret)
+		case "client_secret_ref":
+			return d.text(&c.SecretRef)
 		case "expires":
 			return d.time(&c.Expires)
 		case "issuer":

@@ -272,10 +272,14 @@ func (tx *Tx) PutProvider(p Provider) error {
 	return nil
 }
 
-// PutClient adds or replaces an OAuth client.
+// PutClient adds or replaces an OAuth client, whose secret is a value or a
+// reference.
 func (tx *Tx) PutClient(c Client) error {
-	if err := checkText("client", c.Name, c.Issuer, c.ClientID, c.ClientSecret.Reveal(), c.RegistrationToken.Reveal(), c.RegistrationURI, c.Redirect); err != nil {
+	if err := checkText("client", c.Name, c.Issuer, c.ClientID, c.ClientSecret.Reveal(), c.SecretRef, c.RegistrationToken.Reveal(), c.RegistrationURI, c.Redirect); err != nil {
 		return err
+	}
+	if c.SecretRef != "" && !c.ClientSecret.IsZero() {
+		return invalid("client", c.Name, "a secret and a reference in its place")
 	}
 	c.After = tx.after("client", c.Name, c.secrets())
 	tx.put("client", c.Name, encodeClient(&c))

@@ -21,7 +21,11 @@ func (l *Login) secrets() []byte {
 }
 
 func (c *Client) secrets() []byte {
-	return slices.Concat([]byte(c.ClientSecret.Reveal()), []byte{0}, []byte(c.RegistrationToken.Reveal()))
+	secrets := slices.Concat([]byte(c.ClientSecret.Reveal()), []byte{0}, []byte(c.RegistrationToken.Reveal()))
+	if c.SecretRef != "" {
+		secrets = slices.Concat(secrets, []byte{0}, []byte(c.SecretRef))
+	}
+	return secrets
 }
 
 // after returns the After of a record that is put with these secrets: as it

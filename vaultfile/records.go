@@ -74,6 +74,7 @@ type Client struct {
 	Issuer            string // RFC 8414 issuer, "" when the definition names the endpoints
 	ClientID          string
 	ClientSecret      secret.Value // empty for a public client
+	SecretRef         string       // reference in place of ClientSecret
 	RegistrationToken secret.Value // RFC 7592, empty when there is none
 	RegistrationURI   string       // RFC 7592
 	Redirect          string       // redirect URI that was registered

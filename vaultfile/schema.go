@@ -193,6 +193,7 @@ func encodeClient(c *Client) []field {
 	o.raw("after", strList(c.After))
 	o.str("client_id", c.ClientID)
 	o.str("client_secret", c.ClientSecret.Reveal())
+	o.str("client_secret_ref", c.SecretRef)
 	o.time("expires", c.Expires)
 	o.str("issuer", c.Issuer)
 	o.str("redirect", c.Redirect)

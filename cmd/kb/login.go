@@ -35,8 +35,9 @@ and puts on requests, or one that you grant in a browser and kb keeps from expir
 
 A key is asked for without echo, or read from standard input with --stdin (one line;
 for several fields, "name: value" lines or a JSON object), or kept as a reference
-with --from (env:NAME, file:/path, awssm://NAME#FIELD, …). A secret on the command
-line is refused.
+with --from (env:NAME, file:/path, cmd:…, sops:…, keyring:…, op://, bw://, vault://,
+awssm://, awsps://, gcpsm://: docs/references.md), which is resolved at use. A secret
+on the command line is refused.
 
 A login of the other kind says what to open and waits. It opens a browser where that
 makes sense; over SSH it shows a code to type on any machine, where the provider has
@@ -77,7 +78,7 @@ and "client_secret:" lines, are for scripts.`,
 	flags.StringVar(&o.as, "as", "", "name of a further login at the same provider")
 	flags.StringVar(&o.method, "method", "", "login method of the provider's definition, or code or device")
 	flags.BoolVar(&o.stdin, "stdin", false, "read the secret, or the OAuth client, from standard input")
-	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME, file:/path, …")
+	flags.StringVar(&o.from, "from", "", "keep a reference in place of the value: env:NAME, file:/path, op://…, awssm://… and others (docs/references.md)")
 	flags.StringArrayVar(&o.fields, "field", nil, "FIELD=REF, a reference for one of several fields (repeatable)")
 	flags.StringVar(&o.base, "url", "", "base URL of a self-hosted or per-tenant provider, or of an MCP server")
 	flags.StringSliceVar(&o.scopes, "scopes", nil, "OAuth scopes to ask for, comma-separated, in place of the definition's")
@@ -89,7 +90,7 @@ and "client_secret:" lines, are for scripts.`,
 	flags.BoolVar(&o.replace, "replace", false, "replace the login that is there")
 	flags.StringVar(&o.client, "client", "", "name of the OAuth client in the vault, where there are several")
 	flags.StringVar(&o.clientID, "client-id", "", "id of your own OAuth client; kept in the vault")
-	flags.StringVar(&o.clientSecretFrom, "client-secret-from", "", "reference to that client's secret; what it holds now is kept in the vault")
+	flags.StringVar(&o.clientSecretFrom, "client-secret-from", "", "reference to that client's secret, kept in its place")
 	flags.BoolVar(&o.all, "all", false, "make every login that this device has still to make")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	return cmd

@@ -10,7 +10,6 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/plain"
-	"kb/internal/secret"
 	"kb/internal/term"
 	"kb/providers"
 	"kb/vaultfile"
@@ -39,9 +38,10 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	case o.clientID != "":
 		client.ClientID = o.clientID
 		if o.clientSecretFrom != "" {
-			if client.ClientSecret, err = resolveNow(ctx, b, o.clientSecretFrom); err != nil {
-				return nil, err
+			if broker.CheckReference(o.clientSecretFrom) != nil {
+				return nil, hint.Exit(hint.Usage, errors.New("read the client's secret: what --client-secret-from has is no reference"), referenceForms)
 			}
+			client.SecretRef = o.clientSecretFrom
 		}
 	case o.clientSecretFrom != "":
 		return nil, usage(cmd, errors.New("--client-secret-from needs --client-id"))
@@ -49,14 +49,6 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 		return client, askClient(ctx, b, g, need, client, term.Desktop{Getenv: a.getenv}, o.noBrowser)
 	}
 	return client, nil
-}
-
-// resolveNow is what a reference holds at this moment.
-func resolveNow(ctx context.Context, b *broker.Broker, ref string) (secret.Value, error) {
-	if broker.CheckReference(ref) != nil {
-		return secret.Value{}, hint.Exit(hint.Usage, errors.New("read the client's secret: what --client-secret-from has is no reference"), referenceForms)
-	}
-	return b.Resolve(ctx, ref)
 }
 
 // clientFields are the lines of --stdin that describe a client.

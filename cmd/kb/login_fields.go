@@ -84,8 +84,12 @@ func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (m
 		refs[name] = ref
 	}
 	for _, f := range method.Fields {
-		if ref := refs[f.Name]; ref != "" && broker.CheckReference(ref) != nil {
-			return nil, hint.Exit(hint.Usage, fmt.Errorf("what is given for %q is not a reference", f.Name), referenceForms)
+		ref := refs[f.Name]
+		if ref == "" {
+			continue
+		}
+		if err := broker.CheckReference(ref); err != nil { // which shows no text that may be the secret
+			return nil, hint.Exit(hint.Usage, fmt.Errorf("what is given for %q is not a reference: %w", f.Name, err), referenceForms)
 		}
 	}
 	return refs, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,12 +10,14 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/hint"
+	"kb/internal/secret"
 	"kb/internal/state"
 	"kb/internal/term"
 )
 
 func newUnlock(a *app) *cobra.Command {
 	var lifetime time.Duration
+	var from string
 	cmd := &cobra.Command{
 		Use: "unlock", Short: "open a passphrase-wrapped identity for a while", Args: noArgs,
 		RunE: a.guarded(func(cmd *cobra.Command, _ []string) error {
@@ -22,14 +25,17 @@ func newUnlock(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tty, err := term.OpenTTY()
-			if err != nil {
-				return hint.Exit(hint.Human, errors.New("unlock: no terminal to ask on"), "run kb unlock in a terminal")
+			var passphrase secret.Value
+			if from != "" {
+				if err := broker.CheckReference(from); err != nil {
+					return usage(cmd, err)
+				}
+				passphrase, err = broker.Passphrase(cmd.Context(), broker.Options{Paths: paths, Getenv: a.getenv}, from)
+			} else {
+				passphrase, err = askPassphrase(cmd.Context())
 			}
-			defer tty.Close()
-			passphrase, err := tty.AskSecret(cmd.Context(), "Passphrase: ")
 			if err != nil {
-				return hint.Exit(hint.Cancelled, err, "")
+				return err
 			}
 			scope, err := broker.Unlock(paths, passphrase, lifetime)
 			if err != nil {
@@ -43,7 +49,18 @@ func newUnlock(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().DurationVar(&lifetime, "for", 8*time.Hour, "how long")
+	cmd.Flags().StringVar(&from, "from", "", "reference to the passphrase (docs/references.md), in place of typing it")
 	return cmd
+}
+
+func askPassphrase(ctx context.Context) (secret.Value, error) {
+	tty, err := term.OpenTTY()
+	if err != nil {
+		return secret.Value{}, hint.Exit(hint.Human, errors.New("unlock: no terminal to ask on"), "run kb unlock in a terminal")
+	}
+	defer tty.Close()
+	passphrase, err := tty.AskSecret(ctx, "Passphrase: ")
+	return passphrase, hint.Exit(hint.Cancelled, err, "")
 }
 
 func newLock(a *app) *cobra.Command {

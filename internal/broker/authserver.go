@@ -87,7 +87,11 @@ func (b *Broker) serverFor(ctx context.Context, l vaultfile.Login, m *providers.
 		return oauth.Server{}, err
 	}
 	server = habits(server, m.Server)
-	server.ClientAuth = authFor(server, oauth.Client{Secret: record.ClientSecret})
+	client, err := b.protocolClient(l.Profile, record)
+	if err != nil {
+		return oauth.Server{}, err
+	}
+	server.ClientAuth = authFor(server, client)
 	return server, nil
 }
 

@@ -124,9 +124,14 @@ func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client,
 	return oauth.Client{}, fmt.Errorf("log in at %s: %w", l.Provider, ErrNoClient)
 }
 
-// protocolClient is a client's record as the protocol has it.
-func (b *Broker) protocolClient(_ string, c vaultfile.Client) (oauth.Client, error) {
-	return oauth.Client{ID: c.ClientID, Secret: c.ClientSecret, Redirect: c.Redirect}, nil
+// protocolClient is a client's record, in the vault of a profile, as the
+// protocol has it. A secret that is elsewhere is fetched.
+func (b *Broker) protocolClient(full string, c vaultfile.Client) (oauth.Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), referenceWait)
+	defer cancel()
+	v, _ := b.split(full)
+	secret, err := b.clientSecret(ctx, v, c)
+	return oauth.Client{ID: c.ClientID, Secret: secret, Redirect: c.Redirect}, err
 }
 
 // register registers a client at a server (RFC 7591), and returns its record.

@@ -14,6 +14,7 @@ import (
 	"kb/internal/atomicfile"
 	"kb/internal/refresh"
 	"kb/internal/secret"
+	"kb/internal/secretref"
 	"kb/internal/state"
 	"kb/vaultfile"
 )
@@ -33,8 +34,8 @@ const wrapWorkFactor = 18
 const defaultVault = "default"
 
 // openIdentity finds who this process is, and opens what it remembers.
-func (b *Broker) openIdentity(context.Context) error {
-	text, path, err := b.ciIdentity()
+func (b *Broker) openIdentity(ctx context.Context) error {
+	text, path, err := b.ciIdentity(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,14 +49,24 @@ func (b *Broker) openIdentity(context.Context) error {
 }
 
 // ciIdentity is the text that KB_IDENTITY_FILE or KB_IDENTITY gives, if any.
-func (b *Broker) ciIdentity() (text []byte, path string, err error) {
+// KB_IDENTITY may be a reference. Whoever sets it could as well run what it
+// names, so nobody is asked.
+func (b *Broker) ciIdentity(ctx context.Context) (text []byte, path string, err error) {
 	if path = b.getenv("KB_IDENTITY_FILE"); path != "" {
 		if text, err = os.ReadFile(path); err != nil {
 			return nil, "", fmt.Errorf("read KB_IDENTITY_FILE: %w", err)
 		}
 		return text, path, nil
 	}
-	if value := b.getenv("KB_IDENTITY"); value != "" {
+	value := b.getenv("KB_IDENTITY")
+	if secretref.Named(value) {
+		fetched, err := b.refs().Resolve(ctx, value, nil)
+		if err != nil {
+			return nil, "", fmt.Errorf("read KB_IDENTITY: %w", err)
+		}
+		value = fetched.Reveal()
+	}
+	if value != "" {
 		return []byte(value), "KB_IDENTITY", nil
 	}
 	return nil, "", nil
@@ -162,6 +173,13 @@ func Unlock(p Paths, passphrase secret.Value, lifetime time.Duration) (state.Sco
 		return "", err
 	}
 	return state.HoldIdentity(p.WrappedIdentityFile(), identity.Text(), lifetime)
+}
+
+// Passphrase is a passphrase that a reference names, which a person has just
+// typed. No variable and no setting holds one: with it every kb, an agent's too,
+// would unlock the identity by itself.
+func Passphrase(ctx context.Context, o Options, ref string) (secret.Value, error) {
+	return newBroker(o).refs().Resolve(ctx, ref, nil)
 }
 
 // Lock has the kernel forget the unlocked identity.

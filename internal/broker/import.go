@@ -87,7 +87,9 @@ func (b *Broker) FindImport(source string) (*Importable, error) {
 		return nil, fmt.Errorf("import %q: no program of that name is known", source)
 	}
 	f, err := all[i].Find(adopt.Places{Home: b.paths.Home, Getenv: b.getenv, Keyring: func(service, user string) (secret.Value, error) {
-		return b.Resolve(context.Background(), "keyring:"+service+"/"+user)
+		ctx, cancel := context.WithTimeout(context.Background(), referenceWait)
+		defer cancel()
+		return b.refs().Resolve(ctx, "keyring:"+service+"/"+user, nil)
 	}})
 	if err != nil {
 		return nil, err

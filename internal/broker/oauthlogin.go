@@ -172,6 +172,10 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 		record := *g.o.Client
 		record.Name = clientName(g.login.Provider, g.login.Base)
 		g.record, g.login.Client = &record, record.Name
+		v, _ := b.split(g.full)
+		if err := b.wantClient(ctx, v, record); err != nil {
+			return err
+		}
 		g.client, err = b.protocolClient(g.full, record)
 		return err
 	}

@@ -2,8 +2,7 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -40,10 +39,7 @@ func (e *UnagreedError) Error() string {
 // refs resolves references.
 func (b *Broker) refs() *secretref.Resolver {
 	b.resolveOnce.Do(func() {
-		o := secretref.Options{
-			Getenv: b.getenv, Now: b.now, Client: func() (*http.Client, error) { return b.client() },
-			Closed: []string{b.paths.State, b.paths.Config},
-		}
+		o := b.refOptions()
 		if b.store != nil && !b.ci {
 			o.Anchors = b.store
 		}
@@ -52,12 +48,12 @@ func (b *Broker) refs() *secretref.Resolver {
 	return b.resolving
 }
 
-// Resolve is what a reference holds now that the person at the terminal has
-// just given: nobody else has to agree to it.
-func (b *Broker) Resolve(ctx context.Context, ref string) (secret.Value, error) {
-	ctx, cancel := context.WithTimeout(ctx, referenceWait)
-	defer cancel()
-	return b.refs().Resolve(ctx, ref, nil)
+// refOptions are those of a resolver that remembers nothing.
+func (b *Broker) refOptions() secretref.Options {
+	return secretref.Options{
+		Getenv: b.getenv, Now: b.now, Client: func() (*http.Client, error) { return b.client() },
+		Closed: []string{b.paths.State, b.paths.Config},
+	}
 }
 
 // references resolves the references of a login, whose Profile is a full name,
@@ -123,7 +119,7 @@ func (b *Broker) agreed(l vaultfile.Login, field, ref string) secretref.Allow {
 		if slices.Contains(uses, b.referenceUse(v, at, field, ref, source)) {
 			return nil
 		}
-		return &UnagreedError{ref, v.name, source, fmt.Sprintf("kb login %s -p %s --from REF --replace", l.Provider, b.Show(l.Profile))}
+		return &UnagreedError{ref, v.name, source, fmt.Sprintf("kb reference accept %s -p %s", l.Provider, b.Show(l.Profile))}
 	}
 }
 
@@ -142,6 +138,19 @@ func (b *Broker) wantedHere(l vaultfile.Login, field, ref string) bool {
 	defer cancel()
 	source, err := b.refs().Source(ctx, ref)
 	return err == nil && b.agreed(l, field, ref)(source) == nil
+}
+
+// agreedToAll reports whether each reference of a login may be used here, as far
+// as agreement goes.
+func (b *Broker) agreedToAll(l vaultfile.Login) bool {
+	for field, ref := range l.Refs {
+		source, err := b.refs().Source(context.Background(), ref)
+		var unagreed *UnagreedError
+		if err == nil && errors.As(b.agreed(l, field, ref)(source), &unagreed) {
+			return false
+		}
+	}
+	return true
 }
 
 // wantHere keeps that this device's user gave a login its references.
@@ -166,16 +175,7 @@ func (b *Broker) wantHere(ctx context.Context, v *vault, l vaultfile.Login) erro
 // where it goes, with the vault's own definition of the provider if it has one,
 // and what it reads or runs here. The Profile is as the vault has it.
 func (b *Broker) referenceUse(v *vault, l vaultfile.Login, field, ref string, source secretref.Source) string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	definition := ""
-	for _, p := range v.contents.Providers {
-		if p.Name == l.Provider {
-			sum := sha256.Sum256([]byte(p.TOML))
-			definition = hex.EncodeToString(sum[:])
-		}
-	}
-	use := fmt.Sprintf("%s %q %q %q %q %s", vaultfile.LoginID(l.Profile, l.Provider, l.As), l.Method, l.Base, field, ref, definition)
+	use := fmt.Sprintf("%s %q %q %q %q %s", vaultfile.LoginID(l.Profile, l.Provider, l.As), l.Method, l.Base, field, ref, b.ownDefinition(v, l.Provider))
 	if s := source.String(); s != "" {
 		use += fmt.Sprintf(" %q", s)
 	}

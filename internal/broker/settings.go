@@ -68,6 +68,9 @@ func (b *Broker) upstreamRoots() (pool *x509.CertPool, bundle []byte, err error)
 			return nil, nil, err
 		}
 	}
+	if b.store == nil { // the identity itself is being fetched
+		return pool, bundle, nil
+	}
 	values, err := b.store.Settings()
 	if err != nil || values.UpstreamCA == "" {
 		return pool, bundle, err

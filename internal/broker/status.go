@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -43,6 +44,7 @@ type LoginState struct {
 // LoginStates lists every login, by profile and provider.
 func (b *Broker) LoginStates() []LoginState {
 	logins := b.All().Logins
+	b.fetchReferences(context.Background(), logins) // at once, not one after the other
 	states := make([]LoginState, len(logins))
 	for i, l := range logins {
 		states[i] = b.stateOf(l)
@@ -94,6 +96,9 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 		if s.Login.As != "" {
 			s.Fix += " --as " + s.Login.As
 		}
+	}
+	if c.problem != "" && !b.agreedToAll(l) {
+		s.Fix = fmt.Sprintf("kb reference accept %s -p %s", s.Login.Provider, s.Login.Profile)
 	}
 	return s
 }

@@ -192,7 +192,7 @@ func TestAttackSharedVaultReadsTheDevice(t *testing.T) {
 		t.Error("a variable that the shared vault names was taken away")
 	}
 	for _, state := range f.broker.LoginStates() {
-		if state.Login.Profile == "bot" && (state.State != StateNeedsLogin || !strings.Contains(state.Reason, "kb login github -p bot --from")) {
+		if state.Login.Profile == "bot" && (state.State != StateNeedsLogin || !strings.Contains(state.Reason, "kb reference accept github -p bot")) {
 			t.Errorf("status says %+v", state)
 		}
 	}

@@ -33,6 +33,11 @@ type page struct {
 	users   map[string]string
 	typed   int
 	missing []string // lines that were not typed, and why
+
+	world    *testkit.World
+	programs map[string]string // that each machine has besides, by name: shell scripts
+	environ  []string          // that each machine has besides
+	copied   map[string]string // paths of the page, and where they are
 }
 
 // typingLimit is for one command, some of which ask a provider.
@@ -95,7 +100,7 @@ type block struct {
 func newPage(t *testing.T) *page {
 	t.Helper()
 	w := testkit.Namespace(t)
-	p := &page{t: t, kb: testkit.BuildKB(t), readers: map[string]*reader{}, git: testkit.NewGit(t), users: map[string]string{}}
+	p := &page{t: t, kb: testkit.BuildKB(t), readers: map[string]*reader{}, git: testkit.NewGit(t), users: map[string]string{}, world: w}
 	p.git.Users = p.users
 	w.Serve("github.com", testkit.OriginConfig{Handler: p.git})
 	w.Serve("api.github.com", testkit.OriginConfig{Handler: &testkit.GitHub{Users: p.users}})
@@ -136,6 +141,10 @@ func (r *reader) machine(name string) *machine {
 	// An agent of the name that the pages use, and a job.
 	m.write(r.t, "bin/claude", "#!/bin/sh\necho agent of $KB_PROFILE\n")
 	m.write(r.t, "bin/make", "#!/bin/sh\necho made as $KB_PROFILE\n")
+	for name, script := range r.p.programs {
+		m.write(r.t, "bin/"+name, "#!/bin/sh\n"+script+"\n")
+	}
+	m.env = append(m.env, r.p.environ...)
 	m.write(r.t, "forge.toml", ownProvider)
 	m.write(r.t, ".gitconfig", "[user]\n\tname = Me\n\temail = me@home.example\n[init]\n\tdefaultBranch = main\n")
 	r.machines[name] = m
@@ -262,6 +271,9 @@ func (r *reader) fill(command string) string {
 	} {
 		command = strings.ReplaceAll(command, p.shown, p.is)
 	}
+	for shown, is := range r.p.copied {
+		command = strings.ReplaceAll(command, shown, is)
+	}
 	return command
 }
 
@@ -346,10 +358,13 @@ func TestSyncPage(t *testing.T) {
 	typePage(t, "../../docs/sync.md", 40)
 }
 
-func typePage(t *testing.T, path string, least int) {
+func typePage(t *testing.T, path string, least int, prepare ...func(*page)) {
 	t.Helper()
 	needsE2E(t)
 	p := newPage(t)
+	for _, f := range prepare {
+		f(p)
+	}
 	var order []string
 	parts := map[string][]block{}
 	for _, b := range readPage(t, path) {

@@ -22,6 +22,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kb/internal/atomicfile"
+	"kb/internal/faultdisk"
 	"kb/internal/oauth"
 	"kb/internal/refresh"
 	"kb/internal/secret"
@@ -42,6 +44,8 @@ func TestMain(m *testing.M) {
 			os.Exit(session())
 		case asWorker:
 			os.Exit(worker(os.Args[2:]))
+		case refresh.WorkerArgument:
+			os.Exit(refresh.WorkerMain(os.Stdin, os.Stdout))
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -70,10 +74,40 @@ func (s stop) at(step string) {
 	}
 }
 
-// worker is a worker that does something at a step.
+// worker is a worker that does something at a step. "full" is a disk that is
+// full from then on, until the session is gone and two saves more have failed.
 func worker(args []string) int {
 	s := stop{args[0], args[1]}
-	return refresh.Work(s.at, nil, 0)
+	if s.Whom != "full" {
+		return refresh.Work(s.at, nil, 0)
+	}
+	disk := &workerDisk{parent: os.Getppid()}
+	return refresh.Work(func(step string) {
+		disk.on = disk.on || step == s.Step
+	}, disk, time.Minute)
+}
+
+type workerDisk struct {
+	*faultdisk.Disk
+	parent int
+	on     bool
+	failed int
+}
+
+func (d *workerDisk) Create(path string) (atomicfile.File, error) {
+	if d.Disk == nil {
+		var err error
+		if d.Disk, err = faultdisk.New(filepath.Dir(filepath.Dir(path)), nil); err != nil {
+			return nil, err
+		}
+	}
+	if d.on && d.failed < 2 {
+		if d.failed++; d.failed == 1 {
+			stop{"full", "parent"}.at("full")
+		}
+		return nil, syscall.ENOSPC
+	}
+	return d.Disk.Create(path)
 }
 
 // spawner starts this binary as a worker.
@@ -91,6 +125,7 @@ type sessionSpec struct {
 	Users  int    // who use the login at once
 	Stop   stop   // of the session itself
 	Worker *stop  // nil: no worker
+	Self   bool   // the worker is the session's own program
 	Wait   bool   // for a line on stdin, after saying that it is ready
 }
 
@@ -109,7 +144,13 @@ func session() int {
 		return 1
 	}
 	var spawn refresh.Spawner
-	if spec.Worker != nil {
+	switch {
+	case spec.Self:
+		spawn = func() (*exec.Cmd, error) {
+			fmt.Println("spawned")
+			return refresh.Self()
+		}
+	case spec.Worker != nil:
 		spawn = spawner(*spec.Worker)
 	}
 	m := managerOf(store, spawn)
@@ -415,6 +456,35 @@ func TestWorkerWithoutAJobEnds(t *testing.T) {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 2 || string(out) != "ready\n" {
 			t.Errorf("given %.20q it ends with %v and says %q", in, err, out)
+		}
+	}
+}
+
+// A worker whose disk is full, and whose session is gone, is the only one who
+// has the new tokens: it goes on trying.
+func TestWorkerSavesLate(t *testing.T) {
+	r := newRemote(t, true)
+	out, killed := r.run(sessionSpec{Users: 1, Worker: &stop{"answered", "full"}})
+	if !killed {
+		t.Fatalf("the session was not killed: %s", out)
+	}
+	got, err := r.next(nil)
+	if err != nil || !r.accepts(got) || r.asked() != 1 || !r.alive() {
+		t.Errorf("stale, or %v, after %d requests", err, r.asked())
+	}
+}
+
+// Where there is no worker to be had, the session does it.
+func TestNoWorkerCanBeStarted(t *testing.T) {
+	for name, spawn := range map[string]refresh.Spawner{
+		"no program":      func() (*exec.Cmd, error) { return nil, errors.New("gone") },
+		"not there":       func() (*exec.Cmd, error) { return &exec.Cmd{Path: "/nowhere/kb", Args: []string{"kb"}}, nil },
+		"another program": func() (*exec.Cmd, error) { return &exec.Cmd{Path: "/bin/true", Args: []string{"true"}}, nil },
+	} {
+		r := newRemote(t, true)
+		got, err := r.next(spawn)
+		if err != nil || !r.accepts(got) || r.asked() != 1 {
+			t.Errorf("%s: stale, or %v", name, err)
 		}
 	}
 }

@@ -1,15 +1,20 @@
 package refresh_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"kb/internal/refresh"
 )
 
 // childrenOf are the children of a process that are workers.
@@ -23,7 +28,7 @@ func childrenOf(t *testing.T, pid int) (pids []int) {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))
 		for _, f := range strings.Fields(string(b)) {
 			child, _ := strconv.Atoi(f)
-			if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.Contains(string(line), asWorker) {
+			if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.Contains(string(line), asWorker) || strings.Contains(string(line), refresh.WorkerArgument) {
 				pids = append(pids, child)
 			}
 		}
@@ -82,5 +87,52 @@ func TestWorkerIsStartedWithNothing(t *testing.T) {
 	}
 	if looked != 1 {
 		t.Errorf("%d workers were looked at", looked)
+	}
+}
+
+// An update has replaced kb's file since the session was started: its worker is
+// the program that the session is, and not what lies there now.
+func TestWorkerIsThisVeryProgram(t *testing.T) {
+	r := newRemote(t, true)
+	cmd, in := r.start(sessionSpec{Users: 1, Self: true, Wait: true})
+	b, err := os.ReadFile(cmd.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Path = filepath.Join(t.TempDir(), "kb")
+	if err := os.WriteFile(cmd.Path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(pipe)
+	if line, err := out.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := os.Remove(cmd.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cmd.Path, []byte("#!/bin/sh\necho another program >&2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	workers := 0
+	r.answer = func(http.ResponseWriter, *http.Request) bool {
+		for _, pid := range childrenOf(t, cmd.Process.Pid) {
+			workers += pid / pid
+		}
+		return false
+	}
+	_ = in.Close()
+	rest, _ := io.ReadAll(out)
+	if err := cmd.Wait(); err != nil || !strings.Contains(string(rest), "spawned\nok ") {
+		t.Errorf("%v: %s", err, rest)
+	}
+	if workers != 1 || r.asked() != 1 {
+		t.Errorf("%d workers asked %d times", workers, r.asked())
 	}
 }

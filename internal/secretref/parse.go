@@ -39,6 +39,15 @@ func init() {
 		"env":  {mark: ":", whole: true, check: checkEnv, fetch: fetchEnv},
 		"file": {mark: ":", whole: true, local: true, check: checkPath, source: sourceFile, fetch: fetchFile},
 		"cmd":  {mark: ":", whole: true, local: true, slow: true, check: checkCommand, source: sourceCommand, fetch: fetchCommand},
+		"sops": {mark: ":", local: true, slow: true, check: checkSOPS, source: sourceFile, fetch: fetchSOPS},
+
+		"keyring": {mark: ":", whole: true, slow: true, check: checkKeyring, fetch: fetchKeyring},
+		"op":      {mark: "://", whole: true, slow: true, check: checkOnePassword, fetch: fetchOnePassword},
+		"bw":      {mark: "://", slow: true, check: checkBitwarden, fetch: fetchBitwarden},
+		"vault":   {mark: "://", query: []string{"version", "namespace", "kv"}, slow: true, check: checkVault, fetch: fetchVault},
+		"gcpsm":   {mark: "://", query: []string{"version", "location"}, slow: true, check: checkGoogle, fetch: fetchGoogle},
+		"awssm":   {mark: "://", query: []string{"version", "stage", "region", "profile"}, slow: true, check: checkAWS("secretsmanager"), fetch: fetchSecretsManager},
+		"awsps":   {mark: "://", query: []string{"version", "label", "region", "profile"}, slow: true, check: checkAWS("ssm"), fetch: fetchParameter},
 	}
 }
 
@@ -48,7 +57,10 @@ func parse(text string) (*reference, error) {
 	if err == nil && p.scheme.check != nil {
 		err = p.scheme.check(p)
 	}
-	if err != nil {
+	switch {
+	case err != nil && !Named(text): // it may be the secret itself
+		return nil, fmt.Errorf("use reference: %w", err)
+	case err != nil:
 		return nil, fmt.Errorf("use reference %s: %w", quote(text), err)
 	}
 	return p, nil

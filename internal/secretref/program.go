@@ -49,10 +49,103 @@ func (e *UnsafeError) Error() string { return fmt.Sprintf("not running %s: %s", 
 
 // helpers are the programs of the schemes, for messages.
 var helpers = map[string]string{
-	"op": "1Password CLI", "bw": "Bitwarden CLI", "aws": "AWS CLI", "gcloud": "Google Cloud CLI", "sops": "SOPS",
+	"op": "1Password CLI", "bw": "Bitwarden CLI", "aws": "AWS CLI version 2", "gcloud": "Google Cloud CLI", "sops": "SOPS",
 }
 
 func anchorOf(program string) string { return "program/" + program }
+
+// programOf is the program that a reference runs, or may run; empty for none.
+func (p *reference) programOf() string {
+	switch name, _, _ := strings.Cut(p.text, ":"); name {
+	case "cmd":
+		if argv, err := words(p.name); err == nil && !strings.Contains(argv[0], "/") {
+			return argv[0]
+		}
+	case "op", "bw", "sops":
+		return name
+	case "awssm", "awsps":
+		return "aws"
+	case "gcpsm":
+		return "gcloud"
+	}
+	return ""
+}
+
+// Changed reports, without asking anybody, that what a reference depends on is
+// no longer what this device has kept: a *MovedError or a *ServerError.
+func (r *Resolver) Changed(ref string) error {
+	p, err := parse(ref)
+	if err != nil || r.o.Anchors == nil {
+		return err
+	}
+	if strings.HasPrefix(ref, "vault:") {
+		was, ok, err := r.o.Anchors.Anchor(vaultAnchor)
+		if now := origin(r.vaultVariable("ADDR")); err == nil && ok && now != "" && now != was {
+			err = &ServerError{was, now}
+		}
+		return err
+	}
+	if name := p.programOf(); name != "" {
+		_, _, err = r.anchored(name)
+	}
+	return err
+}
+
+// Needs says what a reference depends on besides its Source: the program of a
+// manager, or a server; empty for nothing. What is found is kept.
+func (r *Resolver) Needs(ctx context.Context, ref string) (string, error) {
+	p, err := parse(ref)
+	if err != nil {
+		return "", err
+	}
+	name := p.programOf()
+	switch scheme, _, _ := strings.Cut(ref, ":"); {
+	case scheme == "vault":
+		if at := origin(r.vaultVariable("ADDR")); at != "" {
+			return "asks " + at, nil
+		}
+	case scheme == "op", scheme == "bw", scheme == "sops":
+		f, err := r.program(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		return "runs " + f.Path, nil
+	case name != "" && scheme != "cmd": // only some ways lead to the program
+		if f, err := r.program(ctx, name); err == nil {
+			return "may run " + f.Path, nil
+		}
+	}
+	return "", nil
+}
+
+// Renew forgets what this device has kept of what a reference depends on, so
+// that it is found anew.
+func (r *Resolver) Renew(ctx context.Context, ref string) error {
+	p, err := parse(ref)
+	if err != nil || r.o.Anchors == nil {
+		return err
+	}
+	defer r.Forget(ref)
+	if strings.HasPrefix(ref, "vault:") {
+		return r.o.Anchors.SetAnchor(ctx, vaultAnchor, "")
+	}
+	if name := p.programOf(); name != "" {
+		return r.o.Anchors.SetAnchor(ctx, anchorOf(name), "")
+	}
+	return nil
+}
+
+// anchored is a program as this device has kept it.
+func (r *Resolver) anchored(name string) (kept found, ok bool, err error) {
+	text, ok, err := r.o.Anchors.Anchor(anchorOf(name))
+	if err != nil || !ok || json.Unmarshal([]byte(text), &kept) != nil {
+		return found{}, false, err
+	}
+	if _, err := os.Stat(kept.Path); errors.Is(err, fs.ErrNotExist) {
+		return found{}, false, &MovedError{name, kept.Path}
+	}
+	return kept, true, nil
+}
 
 // program finds a program: where it was when this device first used it, else by
 // PATH, which is remembered.
@@ -64,15 +157,9 @@ func (r *Resolver) program(ctx context.Context, name string) (found, error) {
 		return r.checked(found{Path: name, Search: r.safeSearch()})
 	}
 	if r.o.Anchors != nil {
-		text, ok, err := r.o.Anchors.Anchor(anchorOf(name))
-		if err != nil {
+		if kept, ok, err := r.anchored(name); err != nil {
 			return found{}, err
-		}
-		var kept found
-		if ok && json.Unmarshal([]byte(text), &kept) == nil {
-			if _, err := os.Stat(kept.Path); errors.Is(err, fs.ErrNotExist) {
-				return found{}, &MovedError{name, kept.Path}
-			}
+		} else if ok {
 			return r.checked(kept)
 		}
 	}

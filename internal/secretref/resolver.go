@@ -22,8 +22,12 @@ type Options struct {
 	// redirect and use no proxy of the environment. Nil: they are refused.
 	Client  func() (*http.Client, error)
 	Now     func() time.Time // nil means time.Now
+	Timeout time.Duration    // for a program to end in; 0 means 60 s
 	Closed  []string         // folders of which no reference reads a file: kb's own
 	Anchors Anchors          // nil: nothing is remembered
+	// GoogleToken makes an access token from a service account's file (RFC
+	// 7523). Nil: gcloud is asked in its place.
+	GoogleToken func(ctx context.Context, file secret.Value) (token secret.Value, expires time.Time, err error)
 }
 
 // Anchors keeps, on this device, what references depend on besides their own
@@ -59,8 +63,9 @@ type entry struct {
 
 // lease is a credential for a service, with its end.
 type lease struct {
-	values map[string]secret.Value
-	until  time.Time
+	aws   awsKeys
+	token secret.Value
+	until time.Time
 }
 
 // New returns a Resolver.
@@ -76,6 +81,9 @@ func New(o Options) *Resolver {
 	}
 	if o.Dir == "" {
 		o.Dir, _ = os.Getwd()
+	}
+	if o.Timeout == 0 {
+		o.Timeout = runTimeout
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -56,7 +56,7 @@ func (r *Resolver) run(ctx context.Context, name string, args ...string) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
 	out, complaint := &bounded{most: maxValue + 1}, &bounded{most: maxComplaint}
 	cmd := exec.CommandContext(ctx, f.Path, args...)
@@ -71,7 +71,7 @@ func (r *Resolver) run(ctx context.Context, name string, args ...string) ([]byte
 	err = cmd.Run()
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%s did not end within %v", f.Path, runTimeout)
+		return nil, fmt.Errorf("%s did not end within %v", f.Path, r.o.Timeout)
 	case out.over:
 		return nil, ErrTooLong
 	case err != nil:

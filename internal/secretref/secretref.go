@@ -4,8 +4,16 @@
 //	env:NAME                     a variable of kb's own environment
 //	file:/path                   a file; its trailing line breaks are dropped
 //	cmd:program 'an argument'    what a program prints; no shell reads the line
+//	sops:/path#key               a value of a file that SOPS encrypted
+//	keyring:SERVICE/ACCOUNT      the system's keyring
+//	op://VAULT/ITEM/FIELD        1Password, by its CLI
+//	bw://ITEM#FIELD              Bitwarden, by its CLI
+//	vault://MOUNT/PATH#FIELD     HashiCorp Vault or OpenBao, KV version 1 or 2
+//	awssm://NAME#FIELD           AWS Secrets Manager; a name or an ARN
+//	awsps://NAME                 AWS SSM Parameter Store
+//	gcpsm://PROJECT/NAME#FIELD   Google Secret Manager
 //
-// docs/references.md is the page for people, and lists all of them.
+// docs/references.md is the page for people.
 //
 // # What is agreed to
 //
@@ -94,6 +102,14 @@ func (s Source) String() string {
 func Check(ref string) error {
 	_, err := parse(ref)
 	return err
+}
+
+// Named reports whether a text begins as a reference does, and is not a value
+// itself.
+func Named(text string) bool {
+	name, rest, ok := strings.Cut(text, ":")
+	s := schemes[name]
+	return ok && s != nil && strings.HasPrefix(rest, s.mark[1:])
 }
 
 // Asks reports whether a person on this device must have agreed to a reference

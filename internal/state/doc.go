@@ -25,6 +25,7 @@
 //
 // [Store.Lock] is an advisory lock of the system (flock) between processes
 // and goroutines alike; it is gone with the process that held it.
+// [Store.LockToken] is one that a child can be given as well.
 //
 // # Unlocked identities
 //

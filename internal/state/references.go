@@ -31,7 +31,7 @@ func (s *Store) References(vault string) (uses []string, err error) {
 }
 
 // anchorsName is the blob of what references depend on besides their text.
-const anchorsName = "reference-anchors"
+const anchorsName = "anchors/references"
 
 // Anchor returns what was kept under a name: where a program was when this
 // device first used it, which server a token is for.

@@ -298,3 +298,24 @@ func TestAgents(t *testing.T) {
 		t.Errorf("a deleted one: %v, %v", ok, err)
 	}
 }
+
+func TestAnchors(t *testing.T) {
+	s := newStore(t)
+	if _, ok, err := s.Anchor("program/op"); ok || err != nil {
+		t.Errorf("an empty store has an anchor: %v, %v", ok, err)
+	}
+	for _, a := range [][2]string{{"program/op", "/usr/bin/op"}, {"vault-address", "https://vault.example"}, {"program/op", "/opt/op"}} {
+		if err := s.SetAnchor(t.Context(), a[0], a[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, ok, err := s.Anchor("program/op"); got != "/opt/op" || !ok || err != nil {
+		t.Errorf("Anchor = %q, %v, %v", got, ok, err)
+	}
+	if err := s.SetAnchor(t.Context(), "program/op", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Anchors(); err != nil || len(got) != 1 {
+		t.Errorf("after forgetting one: %v, %v", got, err)
+	}
+}
