@@ -20,7 +20,7 @@ var (
 	ErrNotTheRedirect = errors.New("it is not the address that the login waits at")
 	ErrMethod         = errors.New("it was not asked with GET")
 	ErrQuery          = errors.New("its query cannot be read, or names something twice")
-	ErrState          = errors.New("its state is not this login's")
+	ErrState          = errors.New("its state is not that of this login")
 	ErrIssuer         = errors.New("its issuer is not the server that was asked")
 	ErrNoCode         = errors.New("it has neither a code nor an error")
 	ErrUsed           = errors.New("the login has its answer already")

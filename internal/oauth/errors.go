@@ -104,18 +104,23 @@ func (a *answer) odd(why string) *Error {
 }
 
 // said is the error of an answer in the terms of RFC 6749 section 5.2. What
-// the request held is taken out of the description: some servers quote it.
+// the request held is taken out of it: some servers quote it.
 func (a *answer) said(code, description string, sent []secret.Value) *Error {
+	return &Error{
+		Endpoint: a.name, Host: a.host, Status: a.status, RetryAfter: a.retryAfter,
+		Code: errorCode(without(sent, code)), Description: short(without(sent, description)),
+	}
+}
+
+// without is a server's text without secrets.
+func without(sent []secret.Value, text string) string {
 	for _, v := range sent {
 		// Shorter values are no secrets, and occur in words.
 		if s := v.Reveal(); len(s) >= 8 {
-			description = strings.ReplaceAll(description, s, secret.Redacted)
+			text = strings.ReplaceAll(text, s, secret.Redacted)
 		}
 	}
-	return &Error{
-		Endpoint: a.name, Host: a.host, Status: a.status, RetryAfter: a.retryAfter,
-		Code: errorCode(code), Description: short(description),
-	}
+	return text
 }
 
 // errorCode is an error code with nothing in it that RFC 6749 section 5.2 does

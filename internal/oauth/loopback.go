@@ -161,6 +161,9 @@ func (l *Loopback) authorizationURL(ctx context.Context, scopes []string) (strin
 		if name == "" {
 			name = "scope"
 		}
+		if slices.Contains(ownParameters, name) {
+			return "", fmt.Errorf("start login: the definition puts scopes in %q, which is the flow's", name)
+		}
 		set(name, s.scope(scopes))
 	}
 	if s.Resource != "" {

@@ -185,6 +185,13 @@ func secretsOf(v url.Values, h http.Header) (sent []secret.Value) {
 	if _, credential, ok := strings.Cut(h.Get("Authorization"), " "); ok {
 		sent = append(sent, secret.New(credential))
 	}
+	if _, key, ok := (&http.Request{Header: h}).BasicAuth(); ok {
+		typed, err := url.QueryUnescape(key)
+		if err != nil {
+			typed = key
+		}
+		sent = append(sent, secret.New(key), secret.New(typed))
+	}
 	return sent
 }
 
