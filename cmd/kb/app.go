@@ -13,6 +13,7 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/plain"
+	"kb/internal/refresh"
 	"kb/internal/supervisor"
 )
 
@@ -87,7 +88,7 @@ func (a *app) open(ctx context.Context, o broker.Options) (*broker.Broker, error
 	if o.Paths, err = broker.FindPaths(a.getenv); err != nil {
 		return nil, err
 	}
-	o.Getenv = a.getenv
+	o.Getenv, o.Spawn = a.getenv, refresh.Self
 	for {
 		b, err := broker.Open(ctx, o)
 		if err == nil {
@@ -111,6 +112,17 @@ func (a *app) device(ctx context.Context) (*broker.Broker, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// upkeep does what has waited for this device, and says what it did: tokens
+// whose login another device removed are given back.
+func (a *app) upkeep(ctx context.Context, b *broker.Broker) {
+	if a.getenv("KB_SESSION") != "" {
+		return
+	}
+	for _, line := range b.Upkeep(ctx) {
+		fmt.Fprintf(a.err, "kb: %s\n", plain.Clean(line))
+	}
 }
 
 // sayNotes tells what happened to the vaults by itself.

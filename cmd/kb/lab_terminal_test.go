@@ -125,7 +125,7 @@ func TestLoginPastesTheRedirect(t *testing.T) {
 	address := kb.until(authorizeURL + `(?:\r\n)`)
 	kb.until(`paste the address the browser ended at: `)
 	kb.answer("https://evil.example/callback?code=kbCanary&state=x\n")
-	kb.until("it is not the address that the login waits at; waiting, 14:")
+	kb.until(`it is not the address that the login waits at, 14:\d\d left; paste it: `)
 	kb.answer(sentTo(strings.TrimSpace(address)) + "\n")
 	shown := kb.ends(0)
 	if strings.Contains(shown, "kbCanary") || strings.Contains(shown, "code-") {

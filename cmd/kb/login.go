@@ -120,6 +120,7 @@ func runLogin(cmd *cobra.Command, a *app, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	if o.profile, err = profileOf(ctx, a, b, o.profile); err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 	if err != nil {
 		return err
 	}
-	method, way, ok := definition.Login.Choose(o.method)
+	method, way, ok := definition.Login.Choose(o.meant(definition))
 	if !ok {
 		return usage(cmd, fmt.Errorf("%s has no login method %q, only %s", definition.Name, o.method, methodNames(definition)))
 	}
@@ -161,6 +162,7 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 		result, err = grantLogin(ctx, cmd, a, b, o, grant{definition, method, way, login})
 	} else {
 		result, err = keepFields(ctx, cmd, a, b, o, definition, method, login)
+		err = adviseServer(err, "run "+loginCommand(b, login))
 	}
 	if err != nil {
 		return err
@@ -194,6 +196,26 @@ func (o loginOptions) likeBefore(old vaultfile.Login) loginOptions {
 		o.client = old.Client
 	}
 	return o
+}
+
+// meant is the method that the flags name, or that they can only mean.
+func (o loginOptions) meant(definition *providers.Provider) string {
+	if o.method != "" {
+		return o.method
+	}
+	if o.noWait {
+		if _, _, ok := definition.Login.Choose(string(providers.WayDevice)); ok {
+			return string(providers.WayDevice)
+		}
+	}
+	if o.noWait || o.sync || o.noSync || o.clientID != "" || o.clientSecretFrom != "" {
+		for _, m := range definition.Login.Methods() {
+			if m.Flow == providers.FlowOAuth {
+				return m.Name
+			}
+		}
+	}
+	return ""
 }
 
 // suits refuses flags that say nothing about the method.
@@ -249,7 +271,7 @@ func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Second)
 	return &t
 }
 

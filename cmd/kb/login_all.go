@@ -20,6 +20,7 @@ func runLoginAll(cmd *cobra.Command, a *app, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	only := ""
 	if o.profile != "" {
 		if only, err = b.Find(o.profile); err != nil {
@@ -40,7 +41,7 @@ func runLoginAll(cmd *cobra.Command, a *app, o loginOptions) error {
 		for _, s := range missing {
 			fmt.Fprintf(a.err, "left: %s at %s\n", s.Login.Profile, loginName(s.Login))
 		}
-		return hint.Exit(hint.Human, fmt.Errorf("log in: %s of this device are left, and there is no terminal", plural(len(missing), "login")),
+		return hint.Exit(hint.Human, fmt.Errorf("log in: %s left to make on this device, and there is no terminal", plural(len(missing), "login")),
 			"run kb login --all in a terminal")
 	} else {
 		_ = tty.Close()
@@ -64,7 +65,7 @@ func runLoginAll(cmd *cobra.Command, a *app, o loginOptions) error {
 		fmt.Fprintln(a.err)
 	}
 	if left > 0 {
-		return hint.Exit(hint.Human, fmt.Errorf("log in: %s left", plural(left, "login")), "run kb login --all again, or kb status")
+		return hint.Exit(hint.Human, fmt.Errorf("log in: %s left to make on this device", plural(left, "login")), "run kb login --all again, or kb status")
 	}
 	return nil
 }

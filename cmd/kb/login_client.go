@@ -63,7 +63,11 @@ func askClient(ctx context.Context, b *broker.Broker, g grant, need broker.Clien
 	if err != nil {
 		where := ""
 		if need.Page != "" {
-			where = " (made at " + need.Page + ", with the redirect URI " + need.Redirect + ")"
+			where = " (made at " + need.Page
+			if need.Redirect != "" {
+				where += ", with the redirect URI " + need.Redirect
+			}
+			where += ")"
 		}
 		return hint.Exit(hint.Human, fmt.Errorf("log in at %s: it needs an OAuth client of your own%s, and there is no terminal to ask on", g.definition.Name, plain.Clean(where)),
 			"run "+loginCommand(b, g.login)+" --client-id ID --client-secret-from REF")
@@ -74,7 +78,10 @@ func askClient(ctx context.Context, b *broker.Broker, g grant, need broker.Clien
 	if need.Page != "" {
 		tty.Printf("  make it at        %s\n", plain.Clean(need.Page))
 	}
-	tty.Printf("  redirect URI      %s\n                    exactly so, also called callback URL\n\n", plain.Clean(need.Redirect))
+	if need.Redirect != "" {
+		tty.Printf("  redirect URI      %s\n                    enter it exactly so; some call it callback URL\n", plain.Clean(need.Redirect))
+	}
+	tty.Printf("\n")
 	if ok, _ := desktop.Browser(); ok && !noBrowser && need.Page != "" {
 		go func() { _ = desktop.Open(context.Background(), need.Page) }() // the address is on the screen
 	}

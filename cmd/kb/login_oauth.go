@@ -13,6 +13,7 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/hint"
+	"kb/internal/oauth"
 	kbterm "kb/internal/term"
 	"kb/providers"
 	"kb/vaultfile"
@@ -68,7 +69,7 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	case err != nil:
 		return none, adviseLogin(err, b, g.login, o)
 	case result.Pending:
-		return none, sayPending(a, b, o, g.login, screen.visit)
+		return none, sayPending(a, b, o, g.login, screen)
 	}
 	return result, nil
 }
@@ -88,7 +89,9 @@ func chooseWay(ways []providers.Way, named providers.Way, desktop kbterm.Desktop
 
 // sayPending tells what a person has to do elsewhere before the same command
 // finds the login done.
-func sayPending(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, v broker.Visit) error {
+func sayPending(a *app, b *broker.Broker, o loginOptions, login vaultfile.Login, screen *loginScreen) error {
+	v := screen.visit
+	screen.say(v)
 	if o.asJSON {
 		if err := a.json(loginResultJSON{
 			Profile: b.Show(login.Profile), Provider: login.Provider, As: login.As, Method: login.Method, State: "pending",
@@ -133,7 +136,30 @@ func adviseLogin(err error, b *broker.Broker, login vaultfile.Login, o loginOpti
 	case errors.Is(err, broker.ErrNoWait):
 		return hint.Exit(hint.Usage, err, again+" without --no-wait")
 	}
-	return err
+	return adviseServer(err, again)
+}
+
+// adviseServer adds what to do about an answer, or none, of an authorization
+// server. again is what to run.
+func adviseServer(err error, again string) error {
+	var said *oauth.Error
+	if !errors.As(err, &said) {
+		return err
+	}
+	fix := "see what the server says, and " + again + " again"
+	switch {
+	case said.Code == oauth.CodeAccessDenied:
+		fix = again + " again, and agree in the browser"
+	case said.Code == oauth.CodeExpiredToken:
+		fix = again + " again: the code has ended"
+	case said.Code == oauth.CodeInvalidClient, said.Code == "unauthorized_client":
+		fix = "check the OAuth client's id and secret, and " + again + " with the right ones"
+	case said.Code == "invalid_scope":
+		fix = again + " --scopes with those that the app may ask for"
+	case said.Temporary():
+		fix = "check the network, and " + again + " again"
+	}
+	return hint.Exit(hint.Failure, err, fix)
 }
 
 // isTerminal reports whether what is written there is seen on a terminal.

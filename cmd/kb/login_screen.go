@@ -23,6 +23,7 @@ type loginScreen struct {
 	tty     *term.TTY // nil: there is no terminal, or another job has it
 	desktop term.Desktop
 	open    bool   // open a browser
+	quiet   bool   // of kb login --no-wait: it is said afterwards, if it is still to be done
 	title   string // what the provider is called
 	profile string
 	cancel  func(error) // of the login
@@ -48,7 +49,7 @@ func newLoginScreen(a *app, o loginOptions, title, profile string) *loginScreen 
 	}
 	s.open, _ = s.desktop.Browser()
 	s.open = s.open && !o.noBrowser && !o.noWait
-	if o.noWait {
+	if s.quiet = o.noWait; s.quiet {
 		return s
 	}
 	if tty, err := term.OpenTTY(); err == nil {
@@ -90,6 +91,9 @@ func (s *loginScreen) Visit(v broker.Visit) {
 	again := s.visit.URL == v.URL && s.visit.Code == v.Code
 	s.visit, s.problem = v, v.Problem
 	s.mu.Unlock()
+	if s.quiet {
+		return
+	}
 	if again {
 		if s.tty == nil && v.Problem != "" {
 			fmt.Fprintf(s.a.err, "note: %s\n", plain.Clean(v.Problem))
@@ -209,14 +213,17 @@ func (s *loginScreen) complain(problem string) {
 func (s *loginScreen) line(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	line := "waiting"
+	var line, left string
 	if !s.visit.Expires.IsZero() {
-		line += ", " + countdown(s.visit.Expires.Sub(now)) + " left"
+		left = ", " + countdown(s.visit.Expires.Sub(now)) + " left"
 	}
-	if s.problem != "" {
-		line = plain.Clean(s.problem) + "; " + line
+	switch {
+	case s.problem != "" && s.visit.Code == "":
+		return plain.Clean(s.problem) + left + "; paste it: "
+	case s.problem != "":
+		line = plain.Clean(s.problem) + "; "
 	}
-	line += "; ctrl+c cancels"
+	line += "waiting" + left + "; ctrl+c cancels"
 	if s.visit.Code == "" {
 		line += "; or paste the address the browser ended at: "
 	}

@@ -66,6 +66,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	spec := broker.LogoutSpec{Provider: o.provider, As: o.as, Everywhere: o.everywhere}
 	if spec.Profile, err = profileOf(ctx, a, b, o.profile); err != nil {
 		return err

@@ -61,6 +61,7 @@ func runRefresh(ctx context.Context, a *app, o refreshOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	full := ""
 	if o.profile != "" {
 		if full, err = b.Find(o.profile); err != nil {
@@ -102,10 +103,10 @@ func runRefresh(ctx context.Context, a *app, o refreshOptions) error {
 	}
 	now := time.Now()
 	t := newTable(a.out, "PROFILE", "LOGIN", "STATE", "EXPIRES", "NEXT REFRESH", "REASON")
-	for i, r := range results {
-		reason := list[i].Error
-		if reason == "" {
-			reason = "refreshed"
+	for _, r := range results {
+		reason := "refreshed"
+		if r.Err != nil {
+			reason = r.Reason
 		}
 		t.row(r.Login.Profile, loginName(r.Login), stateMark(r.State)+" "+r.State, when(r.Expires, now), when(r.Next, now), reason)
 	}

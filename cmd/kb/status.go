@@ -8,7 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"kb/internal/broker"
+	"kb/internal/plain"
 )
+
+// upkeepPatience bounds what kb status does besides: it gives back the tokens
+// of logins that another device removed, and tries again later what takes
+// longer.
+const upkeepPatience = 3 * time.Second
 
 type statusOptions struct{ json bool }
 
@@ -47,6 +53,7 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	if err != nil {
 		return err
 	}
+	a.upkeep(ctx, b)
 	type statusJSON struct {
 		Vault     string      `json:"vault"` // the default one's path
 		Vaults    []vaultJSON `json:"vaults"`
@@ -59,6 +66,11 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	for _, v := range b.Vaults() {
 		out.Vaults = append(out.Vaults, describeVault(v))
 	}
+	tidying, cancel := context.WithTimeout(ctx, upkeepPatience)
+	for _, line := range b.Upkeep(tidying) {
+		fmt.Fprintf(a.err, "kb: %s\n", plain.Clean(line))
+	}
+	cancel()
 	states := b.LoginStates()
 	for _, s := range states {
 		out.Logins = append(out.Logins, describeLogin(s))

@@ -24,6 +24,7 @@ var revealers = map[string]string{
 	"internal/broker/environment.go":  "the session's proxy token goes into the child's environment",
 	"internal/broker/gitconfig.go":    "a remote is compared with its text without a password: one that holds one is left alone",
 	"internal/broker/grant.go":        "a login's own keys become what the protocol takes: identifiers as text, a private key with its line breaks",
+	"internal/broker/tokenanswer.go":  "a placeholder of a JWT has its claims, not its signature",
 	"internal/broker/pending.go":      "a device code that is not waited for goes into the encrypted state",
 	"internal/broker/login.go":        "the provider's identity endpoint is asked with the login itself",
 	"internal/oauth/errors.go":        "what a server quotes of a request is taken out of the error",

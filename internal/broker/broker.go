@@ -25,7 +25,7 @@ import (
 )
 
 // Options are what a Broker is opened with. The installed program sets Paths,
-// Getenv, Vault, Any and Standing and nothing else: no variable, flag or setting reaches the others,
+// Getenv, Vault, Any, Standing and Spawn and nothing else: no variable, flag or setting reaches the others,
 // which are for the demo and for tests.
 type Options struct {
 	Paths  Paths
@@ -39,6 +39,10 @@ type Options struct {
 	// Standing is where a session will start, read while the vault is opened.
 	// Nil means that it is read when it is decided on.
 	Standing *DecideSpec
+	// Spawn names the program that refreshes tokens and outlives a session that
+	// is killed meanwhile: the installed one itself. Nil has it done in this
+	// process, as does any of what follows, which another process has not.
+	Spawn refresh.Spawner
 
 	Resolver proxy.Resolver // nil means the system's
 	Roots    *x509.CertPool // nil means the system's
@@ -63,8 +67,10 @@ type Broker struct {
 	now        func() time.Time
 	random     io.Reader
 	dial       func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
-	tokens     *refresh.Manager // of the logins that expire
-	learned    sync.Map         // loginKey -> oauth.Client, of agents' own requests
+	spawn      refresh.Spawner
+	elapsed    func() time.Duration // nil: the system's
+	tokens     *refresh.Manager     // of the logins that expire
+	learned    sync.Map             // loginKey -> oauth.Client, of agents' own requests
 
 	resolving   *secretref.Resolver // see refs
 	resolveOnce sync.Once
@@ -112,6 +118,13 @@ func newBroker(o Options) *Broker {
 	b := &Broker{
 		paths: o.Paths, getenv: o.Getenv, vaultPath: o.Paths.Vault(), wanted: o.Vault,
 		resolver: o.Resolver, roots: o.Roots, bundle: o.Bundle, now: o.Now, random: o.Random, dial: o.Dial,
+	}
+	if o.Resolver == nil && o.Roots == nil && o.Dial == nil && o.Now == nil {
+		b.spawn = o.Spawn
+	}
+	if o.Now != nil {
+		began := o.Now()
+		b.elapsed = func() time.Duration { return o.Now().Sub(began) } // one clock, and a test moves it
 	}
 	if b.getenv == nil {
 		b.getenv = os.Getenv

@@ -75,7 +75,7 @@ func (b *Broker) NeedsClient(full, provider, base, method string) (need ClientNe
 		s = &providers.Server{}
 	}
 	need.Secret = s.ClientAuth != string(oauth.AuthNone)
-	need.SecretOptional = need.Secret && (s.Device != "" || m.Discover)
+	need.SecretOptional = need.Secret && (s.Device != "" || m.Discover || m.Public)
 	if m.Discover || s.Authorization != "" || s.Device == "" {
 		need.Redirect = shownRedirect(s.RedirectTo)
 	}

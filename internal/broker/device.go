@@ -112,7 +112,7 @@ func (b *Broker) useStore(store *state.Store) {
 	b.auditKey = b.identity.DeriveKey("audit")
 	b.auditIndex = auditIndex{store}
 	b.tokens = refresh.New(refresh.Options{
-		Store: store, Flows: b.oauth, Now: b.now, Random: b.random,
+		Store: store, Flows: b.oauth, Now: b.now, Elapsed: b.elapsed, Random: b.random, Spawn: b.spawn,
 		Warn: func(k state.LoginKey, what string) {
 			if v, err := b.vault(k.Vault); err == nil {
 				b.say(v, "the login of %s at %s: %s", b.Show(b.full(v, k.Profile)), k.Provider, what)

@@ -15,8 +15,20 @@
 // and every answer carries its reason. What the logins hold is live: a key
 // replaced or a login removed takes effect in a running session (watch.go).
 //
+// # Logins that expire
+//
+// How a login gets its tokens is in the definition; the broker knows which
+// client and which server it was made with (client.go, authserver.go), has a
+// person grant it (oauthlogin.go) or mints it from the login's own keys
+// (grant.go), and keeps what came of it (keeplogin.go): tokens in this device's
+// state, a refresh token that does not rotate in the vault too. internal/refresh
+// keeps them fresh; what goes on a request changes under the session's feet
+// (token.go). A login that ends is revoked, here (logout.go) or when this device
+// learns of it (upkeep.go).
+//
 // # The request path
 //
 // [Session.Route] and [Session.Authorize] read one immutable snapshot behind an
-// atomic pointer: no file, no lock and no lookup chain.
+// atomic pointer, and a login's token behind another: no file, no lock and no
+// lookup chain. Only who needs a token that is over waits for one.
 package broker

@@ -171,7 +171,7 @@ func unasked(err error) string {
 // grant of an account that another login of this device is of, they are left
 // to end by themselves.
 func (g *granting) giveBack(ctx context.Context, tokens oauth.Tokens, account string) error {
-	if g.server.Revocation == "" || g.server.RevokeWhat == "grant" && g.b.hasAccount(g.login.Provider, account) {
+	if g.taken || g.server.Revocation == "" || g.server.RevokeWhat == "grant" && g.b.hasAccount(g.login.Provider, account) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokePatience)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,6 +125,7 @@ type granting struct {
 	client     oauth.Client
 	record     *vaultfile.Client // of the client, to be kept with the login; nil when it is there
 	scopes     []string          // to ask for
+	taken      bool              // from a program, whose tokens they are yet: nothing is revoked
 }
 
 // granting finds all that a login needs before a person is asked.
@@ -170,7 +172,7 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 	b := g.b
 	if g.o.Client != nil {
 		record := *g.o.Client
-		record.Name = clientName(g.login.Provider, g.login.Base)
+		record.Name = cmp.Or(record.Name, clientName(g.login.Provider, g.login.Base))
 		g.record, g.login.Client = &record, record.Name
 		v, _ := b.split(g.full)
 		if err := b.wantClient(ctx, v, record); err != nil {
@@ -180,7 +182,7 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 		return err
 	}
 	at := g.login
-	at.Profile, at.Client = g.full, ""
+	at.Profile = g.full
 	if g.method.Client == providers.ClientDynamic {
 		at.Client = dynamicName(g.login.Provider, g.server)
 		record, ok := b.clientRecord(g.full, at.Client)
@@ -197,8 +199,9 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 		if !errors.Is(err, ErrNoRegistration) {
 			return err
 		}
-		at.Client, g.record = "", nil // one of the user's own serves as well
+		at.Client, g.record = g.o.Login.Client, nil // one of the user's own serves as well
 	}
+	g.login.Client = ""
 	for _, name := range []string{at.Client, clientName(at.Provider, at.Base)} {
 		if _, ok := b.clientRecord(g.full, name); ok {
 			g.login.Client = name

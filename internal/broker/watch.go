@@ -37,6 +37,9 @@ func (s *Session) watch(ctx context.Context) {
 				audit.Retention{MaxAge: audit.DefaultMaxAge, MaxBytes: audit.DefaultMaxBytes}, s.broker.now())
 		}
 		s.adoptTokens()
+		for _, line := range s.broker.Notes() {
+			s.note(line, "")
+		}
 		now := s.stamps()
 		if sameStamps(seen, now) {
 			continue
@@ -93,9 +96,6 @@ func (s *Session) refresh(ctx context.Context) {
 	changed, err := s.broker.reopen(ctx)
 	if err != nil {
 		s.note("vault changed and cannot be read; the session goes on with what it knew", err.Error())
-	}
-	for _, line := range s.broker.Notes() {
-		s.note(line, "")
 	}
 	if !changed {
 		return

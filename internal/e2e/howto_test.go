@@ -313,6 +313,8 @@ func (r *reader) typeIn(m *machine, command string) (string, int) {
 		answer func() string
 	}{
 		{"token: ", func() string { r.tokens = append(r.tokens, r.p.token("me-at-acme")); return r.tokens[len(r.tokens)-1] }},
+		{"client id: ", func() string { return appID }},
+		{"client secret", func() string { return "" }},
 		{"same fingerprint? [y/N]", func() string { return "y" }},
 		{"six words that kb device approve showed: ", func() string { return r.code }},
 		{"Recovery key (AGE", func() string { return r.paper }},
