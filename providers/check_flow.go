@@ -13,6 +13,7 @@ var flowFields = map[Flow]struct{ needs, takes []string }{
 	FlowClientCredentials: {needs: []string{"client_id", "client_secret"}},
 	FlowJWTBearer:         {needs: []string{"key"}, takes: []string{"subject"}},
 	FlowGitHubApp:         {needs: []string{"app_id", "installation_id", "private_key"}},
+	FlowAgent:             {},
 }
 
 // flow holds a method to what its flow needs, and to no more.
@@ -32,7 +33,7 @@ func (c *checker) flow(at string, m *Method) {
 	}
 	wants, ok := flowFields[m.Flow]
 	if !ok {
-		c.add(at+".flow", fmt.Sprintf("flow %q is none of oauth, client-credentials, jwt-bearer, github-app", m.Flow), "")
+		c.add(at+".flow", fmt.Sprintf("flow %q is none of oauth, client-credentials, jwt-bearer, github-app, agent", m.Flow), "")
 		return
 	}
 	c.flowFields(at, m, wants.needs, wants.takes)
@@ -71,6 +72,10 @@ func (c *checker) flowFields(at string, m *Method, needs, takes []string) {
 
 func (c *checker) client(at string, m *Method) {
 	switch {
+	case m.Flow == FlowAgent:
+		if m.Client != "" {
+			c.add(at+".client", "flow \"agent\" has the agent's own client", "")
+		}
 	case m.Flow != FlowOAuth:
 		if m.Client != "" {
 			c.add(at+".client", fmt.Sprintf("flow %q has its client in fields", m.Flow), "")

@@ -60,7 +60,7 @@ func (c *checker) fields(at string, m *Method) {
 			c.add(at+".pattern", "pattern is not anchored", "start it with ^ and end it with $")
 		}
 	}
-	if secrets == 0 && m.Flow != FlowOAuth {
+	if secrets == 0 && m.Flow != FlowOAuth && m.Flow != FlowAgent {
 		c.add(at, fmt.Sprintf("method %q has no required field with secret = true", m.Name), "")
 	}
 }

@@ -89,6 +89,9 @@ func (c *checker) endpoint(at, key, address string, m *Method) {
 		filled = strings.Replace(address, "/{installation_id}", "/1", 1)
 	}
 	u, ok := c.address(at, filled)
+	if ok && m.Flow == FlowAgent && key == "token" && !c.intercepted(u) {
+		c.add(at, fmt.Sprintf("%s is at no host of the provider's, so that the agent's own refresh would go past kb", address), fmt.Sprintf("add %q to hosts", u.Hostname()))
+	}
 	if !ok || key == "authorization" || key == "device" || key == "revocation" || !c.intercepted(u) {
 		return
 	}
@@ -252,7 +255,7 @@ func (c *checker) habits(at string, m *Method) {
 	oneOf("revoke_method", s.RevokeMethod, "DELETE", "GET")
 	oneOf("revoke_what", s.RevokeWhat, "refresh", "access", "both", "grant")
 	oneOf("revoke_auth", s.RevokeAuth, "post", "basic", "none", "bearer")
-	if s.ClientAuth == "none" && m.Flow != FlowOAuth {
+	if s.ClientAuth == "none" && m.Flow != FlowOAuth && m.Flow != FlowAgent {
 		c.add(at+".client_auth", fmt.Sprintf("flow %q has a secret to show", m.Flow), "")
 	}
 	if s.Revocation == "" && (s.RevokeMethod != "" || s.RevokeWhat != "" || s.RevokeAuth != "" || s.RevokeParam != "" || s.RevokeJSON) {

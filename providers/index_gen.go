@@ -4,12 +4,13 @@ package providers
 
 var index = []IndexEntry{
 	{Name: "airtable", Title: "Airtable", Hosts: []string{"api.airtable.com", "content.airtable.com"}, Env: []string{"AIRTABLE_API_KEY", "AIRTABLE_CLIENT_SECRET", "AIRTABLE_PAT", "AIRTABLE_TOKEN"}},
-	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
+	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com", "platform.claude.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
 	{Name: "asana", Title: "Asana", Hosts: []string{"app.asana.com"}, Env: []string{"ASANA_ACCESS_TOKEN", "ASANA_CLIENT_SECRET", "ASANA_PAT", "ASANA_TOKEN"}},
 	{Name: "atlassian", Title: "Atlassian Cloud", Hosts: []string{"api.atlassian.com"}, Env: []string{"ATLASSIAN_API_TOKEN"}},
 	{Name: "bitbucket", Title: "Bitbucket Cloud", Hosts: []string{"api.bitbucket.org", "bitbucket.org"}, Env: []string{"BITBUCKET_ACCESS_TOKEN", "BITBUCKET_API_TOKEN", "BITBUCKET_APP_PASSWORD", "BITBUCKET_TOKEN"}},
 	{Name: "box", Title: "Box", Hosts: []string{"api.box.com", "upload.box.com"}, Env: []string{"BOX_ACCESS_TOKEN", "BOX_CLIENT_SECRET"}},
 	{Name: "brave-search", Title: "Brave Search API", Hosts: []string{"api.search.brave.com"}, Env: []string{"BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY"}},
+	{Name: "chatgpt", Title: "ChatGPT account, for Codex", Hosts: []string{"chatgpt.com", "auth.openai.com"}, Env: []string(nil)},
 	{Name: "cloudflare", Title: "Cloudflare", Hosts: []string{"api.cloudflare.com"}, Env: []string{"CF_API_KEY", "CF_API_TOKEN", "CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_EMAIL"}},
 	{Name: "datadog", Title: "Datadog", Hosts: []string{"api.datadoghq.com"}, Env: []string{"DATADOG_API_KEY", "DATADOG_APP_KEY", "DD_ACCESS_TOKEN", "DD_API_KEY", "DD_APP_KEY"}},
 	{Name: "deepseek", Title: "DeepSeek", Hosts: []string{"api.deepseek.com"}, Env: []string{"DEEPSEEK_API_KEY"}},
@@ -19,6 +20,7 @@ var index = []IndexEntry{
 	{Name: "figma", Title: "Figma", Hosts: []string{"api.figma.com"}, Env: []string{"FIGMA_ACCESS_TOKEN", "FIGMA_API_KEY", "FIGMA_CLIENT_SECRET", "FIGMA_TOKEN"}},
 	{Name: "fly", Title: "Fly.io", Hosts: []string{"api.machines.dev", "api.fly.io"}, Env: []string{"FLY_ACCESS_TOKEN", "FLY_API_TOKEN"}},
 	{Name: "gemini", Title: "Gemini API", Hosts: []string{"generativelanguage.googleapis.com"}, Env: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"}},
+	{Name: "gemini-code-assist", Title: "Gemini Code Assist, for Gemini CLI", Hosts: []string{"cloudcode-pa.googleapis.com", "oauth2.googleapis.com"}, Env: []string(nil)},
 	{Name: "gitea", Title: "Gitea", Hosts: []string(nil), Env: []string{"GITEA_ACCESS_TOKEN", "GITEA_TOKEN"}},
 	{Name: "github", Title: "GitHub", Hosts: []string{"api.github.com", "uploads.github.com", "github.com", "gist.github.com", "raw.githubusercontent.com"}, Env: []string{"GH_PAT", "GH_TOKEN", "GITHUB_API_TOKEN", "GITHUB_PAT", "GITHUB_PERSONAL_ACCESS_TOKEN", "GITHUB_TOKEN", "HOMEBREW_GITHUB_API_TOKEN"}},
 	{Name: "gitlab", Title: "GitLab", Hosts: []string{"gitlab.com"}, Env: []string{"CI_JOB_TOKEN", "GITLAB_ACCESS_TOKEN", "GITLAB_PRIVATE_TOKEN", "GITLAB_TOKEN", "OAUTH_TOKEN"}},

@@ -37,6 +37,7 @@ const (
 	FlowClientCredentials Flow = "client-credentials" // from client_id and client_secret (RFC 6749 section 4.4)
 	FlowJWTBearer         Flow = "jwt-bearer"         // from a service account's key (RFC 7523)
 	FlowGitHubApp         Flow = "github-app"         // from an app's private key: installation tokens
+	FlowAgent             Flow = "agent"              // from an agent's own login, which kb import takes over
 )
 
 // ClientKind is whose OAuth client asks.
@@ -93,6 +94,10 @@ func (m *Method) Ways() []Way {
 	}
 	return ways
 }
+
+// Renews reports whether a refresh token gets the method's tokens: a person
+// granted them, to kb or to an agent.
+func (m *Method) Renews() bool { return m.Flow == FlowOAuth || m.Flow == FlowAgent }
 
 // Choose reads what a person names as a login's method: a method's name, "" for
 // the default one, or "code" or "device", which are ways of the first method

@@ -114,6 +114,11 @@ func (i *Identity) SignKey() ed25519.PublicKey {
 // Age is the identity for age itself.
 func (i *Identity) Age() age.Identity { return i.age }
 
+// Seal encrypts what this device alone may open again, as an armored age file.
+func (i *Identity) Seal(plain secret.Value) ([]byte, error) {
+	return seal([]byte(plain.Reveal()), i.age.Recipient())
+}
+
 // DeriveKey makes a key of the device's own for one purpose, which the label
 // names: HKDF-SHA-256 (RFC 5869) over the age secret key.
 func (i *Identity) DeriveKey(label string) [32]byte {

@@ -200,6 +200,14 @@ scopes = ["read"]
 refresh = "rotate"
 %[4]s
 [[login]]
+method = "whole"
+title = "revocation ends the grant"
+flow = "oauth"
+client = "dynamic"
+scopes = ["read"]
+refresh = "rotate"
+%[6]s
+[[login]]
 method = "app"
 flow = "client-credentials"
 scopes = ["read"]
@@ -219,7 +227,8 @@ name = "token"
 label = "Access token"
 secret = true
 `, l.api, servers(authorization+"\n"+device),
-		servers(authorization+"\n"+device+"\nclient_auth = \"none\""), servers(authorization+"\n"+fmt.Sprintf("registration = %q\nclient_auth = \"none\"", l.auth.Endpoint("register"))), servers(""))
+		servers(authorization+"\n"+device+"\nclient_auth = \"none\""), servers(authorization+"\n"+fmt.Sprintf("registration = %q\nclient_auth = \"none\"", l.auth.Endpoint("register"))), servers(""),
+		servers(authorization+"\n"+fmt.Sprintf("registration = %q\nclient_auth = \"none\"\nrevoke_what = \"grant\"", l.auth.Endpoint("register"))))
 }
 
 // labCommand is the script command "lab VERB", which steers the server:

@@ -260,3 +260,25 @@ func TestLoginAll(t *testing.T) {
 		t.Errorf("the screen showed:\n%s", shown)
 	}
 }
+
+// TestLogoutAsksWhereTheGrantEnds: whoever says no is still logged in.
+func TestLogoutAsksWhereTheGrantEnds(t *testing.T) {
+	d := newDesk(t)
+	d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "whole").ends(0)
+	for _, c := range []struct {
+		keys    string
+		code    int
+		revoked int
+	}{{"n\n", 3, 0}, {"\x03", 3, 0}, {"y\n", 0, 1}} {
+		kb := d.types(nil, "logout", "lab", "-p", "work")
+		kb.until("it ends the whole grant at the provider")
+		kb.until(`Log out\? \[y/N\] `)
+		kb.answer(c.keys)
+		shown := kb.ends(c.code)
+		d.mu.Lock()
+		if d.revoked != c.revoked {
+			t.Errorf("%q: %d revocations, want %d:\n%s", c.keys, d.revoked, c.revoked, shown)
+		}
+		d.mu.Unlock()
+	}
+}

@@ -151,6 +151,9 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 		return hint.Wrap(fmt.Errorf("log in: profile %q has a login at %s already", b.Show(login.Profile), loginName(login)),
 			"add --replace to replace it, or --as NAME for a second one")
 	}
+	if method.Flow == providers.FlowAgent {
+		return usage(cmd, fmt.Errorf("the %s is not made here but taken over: kb import %s -p %s", method.Title, broker.ImportSource(method), b.Show(o.profile)))
+	}
 	if err := o.suits(cmd, definition, method); err != nil {
 		return err
 	}

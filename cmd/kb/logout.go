@@ -122,7 +122,7 @@ func outcome(r broker.LogoutResult) string {
 
 // confirmEnd asks before a logout that reaches further than this device.
 func confirmEnd(ctx context.Context, name, command string) error {
-	const reach = "it ends the whole grant at the provider: your other devices, and other programs with the same OAuth client, are logged out too"
+	const reach = "it ends the whole grant at the provider: your other devices and other logins of the account are logged out too"
 	tty, err := term.OpenTTY()
 	if err != nil {
 		return hint.Exit(hint.Human, fmt.Errorf("log out of %s: %s, and there is no terminal to ask on", name, reach), "if that is meant, run "+command+" --yes")

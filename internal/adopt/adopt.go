@@ -54,6 +54,10 @@ type Source struct {
 	Name    string // "claude-code"
 	Title   string // "Claude Code"
 	Rotates bool   // its refresh token can be used once
+	// Provider and Method are those of kb's catalogue that its login becomes.
+	Provider, Method string
+	// Shapes are what its tokens look like: templates of placeholders.
+	Shapes Placeholders
 
 	path  func(Places) string
 	read  func(Places, *Found, []byte) error
@@ -80,7 +84,7 @@ type Found struct {
 	raw secret.Value
 }
 
-// Placeholders are what takes the place of the two tokens.
+// Placeholders are what takes the place of the two tokens, or templates for it.
 type Placeholders struct{ Access, Refresh string }
 
 // Errors of reading.
@@ -97,7 +101,7 @@ const maxFile = 1 << 20
 // Find reads the source's login. An error wraps [ErrNone] or [ErrUnreadable],
 // and never shows what the file holds.
 func (s Source) Find(p Places) (*Found, error) {
-	f := &Found{Source: s, Path: s.path(p)}
+	f := &Found{Source: s, Path: s.path(p), Provider: s.Provider, Method: s.Method}
 	raw, err := readFile(f.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -116,6 +120,10 @@ func (s Source) Find(p Places) (*Found, error) {
 	}
 	return f, nil
 }
+
+// Moves reports whether placeholders take the place of what was found: it has a
+// refresh token, which is one owner's at best.
+func (f *Found) Moves() bool { return f.Source.place != nil && !f.Refresh.IsZero() }
 
 // Replaced is the program's file with placeholders for the tokens, and all else
 // as it is. It is for logins with a refresh token.

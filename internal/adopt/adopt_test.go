@@ -222,7 +222,7 @@ func TestFoldersOfVariables(t *testing.T) {
 func TestTokenOfGitHubCLIInTheKeyring(t *testing.T) {
 	places := home(t, ".config/gh/hosts.yml", "github.com:\n    user: me\n")
 	places.Keyring = func(service, user string) (secret.Value, error) {
-		if service != "gh:github.com" || user != "" {
+		if service != "gh:github.com" || user != "me" {
 			return secret.Value{}, errors.New("not there")
 		}
 		return secret.New("gho_canary"), nil

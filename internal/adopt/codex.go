@@ -12,7 +12,8 @@ import (
 // codex keeps three tokens of an OpenAI account. Access and id token are JWTs,
 // of which it reads the claims: the account, the plan, the end.
 var codex = Source{
-	Name: "codex", Title: "Codex", Rotates: true,
+	Name: "codex", Title: "Codex", Rotates: true, Provider: "chatgpt", Method: "codex",
+	Shapes: Placeholders{"{base64url43}", "rt_{base64url43}"},
 	path: func(p Places) string { return under(p, "CODEX_HOME", ".codex", "auth.json") },
 	read: func(p Places, f *Found, raw []byte) error {
 		var file struct {
@@ -34,7 +35,6 @@ var codex = Source{
 			return nil
 		}
 		t := file.Tokens
-		f.Provider, f.Method = "chatgpt", "codex"
 		f.Access, f.Refresh = secret.New(t.Access), secret.New(t.Refresh)
 		claims := claimsOf(t.Access)
 		f.ClientID = claims.Client

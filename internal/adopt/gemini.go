@@ -12,7 +12,8 @@ import (
 // valid, so that kb and the program can both hold it; the file is replaced all
 // the same, for an agent can read it.
 var geminiCLI = Source{
-	Name: "gemini-cli", Title: "Gemini CLI",
+	Name: "gemini-cli", Title: "Gemini CLI", Provider: "gemini-code-assist", Method: "gemini-cli",
+	Shapes: Placeholders{"ya29.{base64url80}", "1//{base64url60}"},
 	path: func(p Places) string {
 		home := p
 		if p.Getenv != nil {
@@ -36,7 +37,6 @@ var geminiCLI = Source{
 		if file.Access == "" && file.Refresh == "" {
 			return ErrNone
 		}
-		f.Provider, f.Method = "gemini-code-assist", "gemini-cli"
 		f.Access, f.Refresh = secret.New(file.Access), secret.New(file.Refresh)
 		f.Scopes = strings.Fields(file.Scope)
 		f.Account = claimsOf(file.ID).Email

@@ -12,7 +12,7 @@ import (
 // none, in its file. The token does not expire, and its copies do not disturb
 // each other, so that gh's own stays.
 var gh = Source{
-	Name: "gh", Title: "GitHub CLI",
+	Name: "gh", Title: "GitHub CLI", Provider: "github", Method: "token",
 	path: func(p Places) string {
 		config := filepath.Join(p.Home, ".config")
 		if p.Getenv != nil && filepath.IsAbs(p.Getenv("XDG_CONFIG_HOME")) {
@@ -33,12 +33,10 @@ var gh = Source{
 		if !ok {
 			return ErrNone
 		}
-		f.Provider, f.Method, f.Account = "github", "token", host.User
+		f.Account = host.User
 		f.Access = secret.New(host.Token)
 		if f.Access.IsZero() && p.Keyring != nil {
-			// What is there may be encoded, as go-keyring does on macOS; its
-			// own library decodes it.
-			if found, err := p.Keyring("gh:github.com", ""); err == nil {
+			if found, err := p.Keyring("gh:github.com", host.User); err == nil {
 				f.Access, f.Path = found, ""
 			}
 		}

@@ -27,6 +27,10 @@ type ClientNeed struct {
 // with.
 var ErrNoClient = errors.New("there is no OAuth client for it yet")
 
+// ErrNotLearned says that an agent's login cannot be refreshed yet: its tokens
+// are of the agent's own OAuth client, which kb learns from its first refresh.
+var ErrNotLearned = errors.New("kb learns the program's OAuth client when it first runs: start it once with kb exec")
+
 // ErrNoRegistration says that an authorization server registers no clients by
 // itself.
 var ErrNoRegistration = errors.New("its authorization server registers no clients by itself")
@@ -113,6 +117,9 @@ func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client,
 	}
 	if learned, ok := b.learned.Load(keyOf(l)); ok {
 		return learned.(oauth.Client), nil
+	}
+	if m.Flow == providers.FlowAgent {
+		return oauth.Client{}, fmt.Errorf("refresh %s: %w", l.Provider, ErrNotLearned)
 	}
 	return oauth.Client{}, fmt.Errorf("log in at %s: %w", l.Provider, ErrNoClient)
 }

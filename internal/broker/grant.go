@@ -82,7 +82,7 @@ func (b *Broker) grant(ctx context.Context, l vaultfile.Login) (refresh.Grant, e
 	if !ok {
 		return fail(ErrNoFlow)
 	}
-	if m.Flow == providers.FlowOAuth {
+	if m.Renews() {
 		server, err := b.serverFor(ctx, l, m)
 		if err != nil {
 			return fail(err)

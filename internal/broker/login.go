@@ -143,7 +143,7 @@ func (b *Broker) pasted(login vaultfile.Login) (map[string]secret.Value, error) 
 		return nil, err
 	}
 	m, ok := definition.Login.Method(login.Method)
-	if ok && m.Flow == providers.FlowOAuth {
+	if ok && m.Renews() {
 		return nil, fmt.Errorf("log in at %s: %w", login.Provider, ErrNoFlow)
 	}
 	values := map[string]secret.Value{}

@@ -8,7 +8,6 @@ import (
 	"kb/internal/oauth"
 	"kb/internal/secret"
 	"kb/internal/state"
-	"kb/providers"
 	"kb/vaultfile"
 )
 
@@ -84,7 +83,7 @@ func (b *Broker) leaving(spec LogoutSpec) (leaving, error) {
 		return out, err
 	}
 	c := b.join(l, pretend)
-	if c.method == nil || c.method.Flow != providers.FlowOAuth {
+	if c.method == nil || !c.method.Renews() {
 		out.plan.Key = true
 		if c.method != nil && c.flows() {
 			out.server, _ = b.serverKnown(l, c.method)

@@ -7,7 +7,6 @@ import (
 
 	"kb/internal/plain"
 	"kb/internal/refresh"
-	"kb/providers"
 	"kb/proxy"
 )
 
@@ -111,7 +110,7 @@ func refuseUnusable(shown string, c *credentials, err error) *proxy.Refusal {
 		r := refuseNoLogin(shown, provider, as)
 		r.Message = job.Error()
 		return r
-	case errors.As(err, &over) && c.method.Flow == providers.FlowOAuth:
+	case errors.As(err, &over) && c.method.Renews():
 		r := refuseNoLogin(shown, provider, as)
 		r.Message = fmt.Sprintf("the login of profile %q at %s has ended: %s", shown, provider, plain.Clean(over.Reason))
 		return r

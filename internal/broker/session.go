@@ -198,6 +198,7 @@ func (s *Session) prepare() (err error) {
 	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.catalogOf, b.agentPlaceholders, b.random); err != nil {
 		return err
 	}
+	b.placeAgents(s.placeholders, snap)
 	names, addrs := b.authorities(snap)
 	s.ca, err = proxy.NewCA(names, addrs, b.now, rand.Reader)
 	return err

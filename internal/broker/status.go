@@ -68,7 +68,7 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 		want = p.Expect[l.Provider]
 	}
 	c := b.join(l, b.references(l))
-	s.OAuth = c.method != nil && c.method.Flow == providers.FlowOAuth
+	s.OAuth = c.method != nil && c.method.Renews()
 	switch {
 	case c.problem != "":
 		s.State, s.Reason = StateNeedsLogin, c.problem
@@ -87,6 +87,9 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 	}
 	if s.State == StateNeedsLogin || s.State == StateExpiring && !c.flows() {
 		s.Fix = fmt.Sprintf("kb login %s -p %s", s.Login.Provider, s.Login.Profile)
+		if c.method != nil && c.method.Flow == providers.FlowAgent {
+			s.Fix = fmt.Sprintf("log in with the program itself, outside kb exec, and run kb import %s -p %s --replace", ImportSource(c.method), s.Login.Profile)
+		}
 		if !s.OAuth { // a key that is there is replaced only where that is said
 			s.Fix += " --replace"
 		}
@@ -146,7 +149,7 @@ func (b *Broker) problemOf(c *credentials) string {
 	if c.problem != "" || !c.flows() {
 		return c.problem
 	}
-	s := LoginState{OAuth: c.method.Flow == providers.FlowOAuth}
+	s := LoginState{OAuth: c.method.Renews()}
 	if b.tokenState(&s, c); s.State == StateNeedsLogin {
 		return s.Reason
 	}

@@ -44,7 +44,7 @@ func (e *OwnDeviceError) Error() string {
 
 // canHold refuses logins whose tokens this device can never have.
 func (b *Broker) canHold(c *credentials) error {
-	if b.ci && c.method.Flow == providers.FlowOAuth && c.login.Secrets[refreshField].IsZero() {
+	if b.ci && c.method.Renews() && c.login.Secrets[refreshField].IsZero() {
 		return &OwnDeviceError{b.Show(c.key.profile), c.key.provider}
 	}
 	return nil

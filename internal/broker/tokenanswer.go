@@ -32,7 +32,7 @@ type endpoint struct {
 
 // endpointsOf are the token endpoints of a login that a person granted.
 func (b *Broker) endpointsOf(c *credentials) []endpoint {
-	if c.method.Flow != providers.FlowOAuth {
+	if !c.method.Renews() {
 		return nil // its secrets are not in the session: nothing there can ask
 	}
 	server, err := b.serverKnown(c.login, c.method)

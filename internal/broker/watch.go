@@ -8,7 +8,6 @@ import (
 
 	"kb/internal/audit"
 	"kb/internal/refresh"
-	"kb/providers"
 )
 
 // watchEvery is how often a session looks whether the vault, or a file that a
@@ -83,7 +82,7 @@ func (s *Session) keptLogins() []refresh.Login {
 		if !c.flows() || c.problem != "" {
 			continue
 		}
-		if c.used.Load() || c.method.Flow == providers.FlowOAuth {
+		if c.used.Load() || c.method.Renews() {
 			kept = append(kept, s.broker.upkept(c.login))
 		}
 	}

@@ -250,7 +250,7 @@ func (r *remote) expire() {
 
 func (r *remote) serve(w http.ResponseWriter, q *http.Request) {
 	_, _ = r.count()
-	if r.answer != nil && r.answer(w, q) {
+	if answer := r.answer; answer != nil && answer(w, q) {
 		return
 	}
 	r.reply(w, q)
@@ -325,6 +325,15 @@ func (r *remote) next(spawn refresh.Spawner) (state.Token, error) {
 
 var none = stop{}
 
+// servers are those that rotate refresh tokens and end a family at reuse, and
+// those that do neither, which the race detector's run leaves to the other one.
+func servers() []bool {
+	if raceEnabled && os.Getenv("KB_THOROUGH") == "" {
+		return []bool{true}
+	}
+	return []bool{true, false}
+}
+
 var (
 	sessionSteps = []string{"flight", "locked", "read", "journaled", "answered", "saved", "cleared", "unlocked"}
 	handingSteps = []string{"flight", "locked", "read", "spawned", "handed"}
@@ -335,7 +344,7 @@ var (
 // login at a server that rotates, and the next process says so, once. This is
 // what the worker is for.
 func TestKillOfASessionWithoutAWorkerAtEachStep(t *testing.T) {
-	for _, rotate := range []bool{true, false} {
+	for _, rotate := range servers() {
 		for _, step := range sessionSteps {
 			t.Run(fmt.Sprintf("rotate=%v/%s", rotate, step), func(t *testing.T) {
 				t.Parallel()
@@ -388,7 +397,7 @@ func (r *remote) lost(err error) {
 // A session is killed while it hands a refresh to a worker, and at each step of
 // that worker: the refresh is done, once, and the next process has its token.
 func TestKillOfASessionWithAWorkerAtEachStep(t *testing.T) {
-	for _, rotate := range []bool{true, false} {
+	for _, rotate := range servers() {
 		for _, step := range append(handingSteps, workerSteps...) {
 			spec := sessionSpec{Users: 1, Worker: &stop{step, "parent"}}
 			if strings.Contains(strings.Join(handingSteps, " "), step) {
@@ -418,7 +427,7 @@ func TestKillOfASessionWithAWorkerAtEachStep(t *testing.T) {
 
 // The worker itself is killed, at each of its steps; its session lives.
 func TestKillOfAWorkerAtEachStep(t *testing.T) {
-	for _, rotate := range []bool{true, false} {
+	for _, rotate := range servers() {
 		for _, step := range workerSteps {
 			t.Run(fmt.Sprintf("rotate=%v/%s", rotate, step), func(t *testing.T) {
 				t.Parallel()
@@ -493,7 +502,11 @@ func TestNoWorkerCanBeStarted(t *testing.T) {
 // error, within two seconds. On a machine that is busy with other things the
 // best of five counts.
 func TestTwentyProcessesOneRequest(t *testing.T) {
-	const processes, users, limit, tries = 20, 50, 2 * time.Second, 5
+	const users, limit, tries = 50, 2 * time.Second, 5
+	processes := 20
+	if raceEnabled {
+		processes = 5 // the detector makes each as slow as four
+	}
 	var all []time.Duration
 	for len(all) < tries {
 		r := newRemote(t, true)

@@ -273,6 +273,32 @@ func TestVaultWithMemoryOnDisk(t *testing.T) {
 	}
 }
 
+func TestAgents(t *testing.T) {
+	s := newStore(t)
+	k := state.LoginKey{Vault: "main", Profile: "work", Provider: "anthropic"}
+	a := state.Agent{Source: "claude-code", Path: "/home/me/.claude/.credentials.json", Access: "a", Refresh: "r", Backup: "/b"}
+	if _, ok, err := s.Agent(k); ok || err != nil {
+		t.Errorf("no agent: %v, %v", ok, err)
+	}
+	if err := s.PutAgent(ctx, k, a); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := s.Agent(k); !ok || err != nil || got != a {
+		t.Errorf("Agent = %+v, %v, %v", got, ok, err)
+	}
+	other := k
+	other.As = "two"
+	if _, ok, err := s.Agent(other); ok || err != nil {
+		t.Errorf("another login's: %v, %v", ok, err)
+	}
+	if err := s.DeleteAgent(k); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.Agent(k); ok || err != nil {
+		t.Errorf("a deleted one: %v, %v", ok, err)
+	}
+}
+
 func TestAnchors(t *testing.T) {
 	s := newStore(t)
 	if _, ok, err := s.Anchor("program/op"); ok || err != nil {
