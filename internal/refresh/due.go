@@ -55,6 +55,13 @@ func skewed(t *state.Token, now time.Time) bool {
 	return !t.Expires.IsZero() && t.Obtained.Sub(now) > margin(t)/2
 }
 
+// worn reports whether a token has lived half its life, so that a refresh is not
+// out of proportion when an API refuses it.
+func worn(t *state.Token, now time.Time) bool {
+	life := t.Expires.Sub(t.Obtained)
+	return !t.Expires.IsZero() && !t.Obtained.IsZero() && life > 0 && now.Sub(t.Obtained) >= life/2
+}
+
 // mayRetry reports whether the wait after a failure is over. One that is
 // longer than any that is given is the clock's fault, and over.
 func mayRetry(t *state.Token, now time.Time) bool {

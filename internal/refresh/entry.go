@@ -14,7 +14,8 @@ const (
 	saveEvery = time.Second
 	// A refresh because of a 401 is allowed at once, and after it again after
 	// 30 s, 1, 2, 4 … 10 minutes: an API that refuses everything must not make
-	// kb ask the authorization server with every request.
+	// kb ask the authorization server with every request. Tokens that have lived
+	// half their life are not counted.
 	forceFirst  = 30 * time.Second
 	forceLast   = 10 * time.Minute
 	forceForget = 30 * time.Minute // without one of them, all is as before

@@ -130,7 +130,8 @@ func (m *Manager) Token(ctx context.Context, l Login) (state.Token, error) {
 // Rejected is told that the provider's API answered 401 to the token used, and
 // returns another one: that of the store if it is another, else a new one. A
 // token that was only just made, and refused as well, is an error: the API then
-// refuses the login and not the token.
+// refuses the login and not the token. One that has lived half its life is
+// another matter: servers count in whole seconds, and by clocks of their own.
 func (m *Manager) Rejected(ctx context.Context, l Login, used secret.Value) (state.Token, error) {
 	v, err := m.look(l)
 	if err != nil {
@@ -142,7 +143,7 @@ func (m *Manager) Rejected(ctx context.Context, l Login, used secret.Value) (sta
 	if why := m.stays(&v, l, false); why != nil {
 		return state.Token{}, why
 	}
-	if v.usable() && !m.entry(l.Key).mayForce(state.TokenHash(used), m.o.Elapsed()) {
+	if v.usable() && !worn(&v.token, m.o.Now()) && !m.entry(l.Key).mayForce(state.TokenHash(used), m.o.Elapsed()) {
 		return state.Token{}, &RejectedError{l.Key}
 	}
 	return m.renew(ctx, l, func(v *view) bool { return !v.usable() || v.token.Access.Equal(used) }, false)
