@@ -153,6 +153,9 @@ func TestClientIsRegisteredByItself(t *testing.T) {
 		t.Error("a client whose secret has ended was used again")
 	}
 	s := g.start(g.workDir)
+	if snap := s.snapshot.Load(); !snap.private("mcp.acme.example", 443) || snap.private("auth.acme.example", 443) || len(snap.at("auth.acme.example", 443)) != 1 {
+		t.Error("a host that the server named may be at a private address, or its token endpoint is not watched")
+	}
 	g.clock.move(2 * time.Hour)
 	if got := g.get(s, "", http.MethodGet, base+"/mcp", nil); got.status != http.StatusOK {
 		t.Errorf("after the token's end: status %d: %s", got.status, got.body)

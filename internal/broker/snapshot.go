@@ -112,7 +112,10 @@ func matchesAny(patterns []string, host string, port uint16) bool {
 // private reports whether a login's own base URL is that authority: only then
 // may a private address be dialled.
 func (s *snapshot) private(host string, port uint16) bool {
-	return slices.ContainsFunc(s.at(host, port), func(c *credentials) bool { return c.login.Base != "" })
+	return slices.ContainsFunc(s.at(host, port), func(c *credentials) bool {
+		// A token endpoint that a server named is no host of the login's.
+		return c.login.Base != "" && (c.rules == nil || c.rules.Intercepts(host, port))
+	})
 }
 
 // service is what a vault's definitions make of a request.
