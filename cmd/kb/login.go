@@ -145,6 +145,9 @@ func logIn(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o 
 		Profile: o.profile, Provider: definition.Name, As: o.as, Base: o.base, Method: method.Name,
 		Scopes: o.scopes, Client: o.client,
 	}
+	if again && o.client == "" && old.Login.Method == method.Name {
+		login.Client = old.Login.Client
+	}
 	// A login that a person grants and that has ended is made again; a key that
 	// is there is not lost by a slip.
 	if again && !o.replace && !(old.OAuth && old.State == broker.StateNeedsLogin) {
@@ -191,9 +194,6 @@ func (o loginOptions) likeBefore(old vaultfile.Login) loginOptions {
 	}
 	if o.scopes == nil && o.method == old.Method {
 		o.scopes = old.Scopes
-	}
-	if o.client == "" && o.method == old.Method {
-		o.client = old.Client
 	}
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,9 @@ import (
 // used by later ones.
 func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o loginOptions, g grant) (*vaultfile.Client, error) {
 	given := o.clientID != "" || o.clientSecretFrom != "" || o.stdin
+	if o.client != "" && !given {
+		return nil, knownClient(b, g, o.client)
+	}
 	need, needed, err := b.NeedsClient(g.login.Profile, g.login.Provider, g.login.Base, g.method.Name)
 	if err != nil || !given && (!needed || need.Dynamic) {
 		return nil, err
@@ -49,6 +53,26 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 		return client, askClient(ctx, b, g, need, client, term.Desktop{Getenv: a.getenv}, o.noBrowser)
 	}
 	return client, nil
+}
+
+// knownClient refuses the name of a client that the profile's vault has not.
+func knownClient(b *broker.Broker, g grant, name string) error {
+	_, contents, err := b.Profile(g.login.Profile)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, c := range contents.Clients {
+		if c.Name == name {
+			return nil
+		}
+		names = append(names, c.Name)
+	}
+	if names == nil {
+		names = []string{"none"}
+	}
+	return hint.Wrap(fmt.Errorf("log in at %s: the vault has no OAuth client %q; it has %s", g.definition.Name, name, strings.Join(names, ", ")),
+		"give it with --client-id ID --client-secret-from REF, or run "+loginCommand(b, g.login)+" without --client")
 }
 
 // clientFields are the lines of --stdin that describe a client.

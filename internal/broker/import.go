@@ -154,7 +154,7 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	}
 	g := &granting{
 		b: b, o: OAuthLogin{Sync: SyncNo, Verify: f.Expires.IsZero() || b.now().Before(f.Expires)},
-		home: home, full: spec.Profile, login: login, definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes,
+		home: home, full: spec.Profile, login: login, definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
 	}
 	if f.ClientID != "" {
 		g.record = &vaultfile.Client{Name: clientName(f.Provider, f.Base), ClientID: f.ClientID}

@@ -38,9 +38,8 @@ func keyOf(l vaultfile.Login) loginKey { return loginKey{l.Profile, l.Provider, 
 
 // newPlaceholders makes the placeholders of the granted profiles' logins. A
 // login's variables share one value where they share a template, so that a
-// client which compares GH_TOKEN with GITHUB_TOKEN sees them agree. Held are
-// those that a program's own file holds.
-func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *providers.Catalog, held func(loginKey) (tokenPair, bool), random io.Reader) (*placeholders, error) {
+// client which compares GH_TOKEN with GITHUB_TOKEN sees them agree.
+func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *providers.Catalog, random io.Reader) (*placeholders, error) {
 	p := &placeholders{byValue: map[string]loginKey{}, pairs: map[loginKey]tokenPair{}, byRefresh: map[string]loginKey{}}
 	for _, l := range logins {
 		definition, err := catalogOf(l.Profile).Get(l.Provider)
@@ -73,7 +72,7 @@ func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *p
 			p.byValue[value] = keyOf(l)
 		}
 		if method, ok := definition.Login.Method(l.Method); ok && method.Flow == providers.FlowOAuth {
-			if err := p.pair(keyOf(l), held, random); err != nil {
+			if err := p.pair(keyOf(l), random); err != nil {
 				return nil, err
 			}
 		}
@@ -81,10 +80,10 @@ func newPlaceholders(logins []vaultfile.Login, catalogOf func(profile string) *p
 	return p, nil
 }
 
-// pair makes what stands for both tokens of a login: what a program's file
-// holds, else for the first what its variables have, if they have any.
-func (p *placeholders) pair(key loginKey, held func(loginKey) (tokenPair, bool), random io.Reader) error {
-	pair, _ := held(key)
+// pair makes what stands for both tokens of a login: the first is the one that
+// its variables have, if they have any.
+func (p *placeholders) pair(key loginKey, random io.Reader) error {
+	var pair tokenPair
 	for _, e := range p.entries {
 		if _, means := p.byValue[e.value]; means && e.key == key && pair.access == "" {
 			pair.access = e.value

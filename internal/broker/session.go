@@ -195,7 +195,7 @@ func (s *Session) prepare() (err error) {
 		}
 	}
 	s.snapshot.Store(snap)
-	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.catalogOf, b.agentPlaceholders, b.random); err != nil {
+	if s.placeholders, err = newPlaceholders(loginsOf(snap), b.catalogOf, b.random); err != nil {
 		return err
 	}
 	b.placeAgents(s.placeholders, snap)

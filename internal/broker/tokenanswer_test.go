@@ -141,36 +141,12 @@ func TestAgentsClientIsLearned(t *testing.T) {
 	}
 }
 
-// TestProgramsLoginMovesToKb: what the program's file holds means the login in
-// every session.
-func TestProgramsLoginMovesToKb(t *testing.T) {
-	g := newGranted(t)
-	access, refresh := g.auth.Grant("agents-own", "read")
-	g.auth.AddClient("agents-own", "")
-	g.edit(func(tx *vaultfile.Tx) error { return tx.DeleteClient("acme") })
-	result, held, err := g.broker.TakeOver(t.Context(), AgentLogin{
-		Login:  vaultfile.Login{Profile: "work", Provider: "acme", Method: "oauth"},
-		Access: secret.New(access), Refresh: secret.New(refresh), Expires: g.clock.now().Add(time.Hour), Scopes: []string{"read"}, Verify: true,
-	})
-	if err != nil || result.Account != "me" || !strings.HasPrefix(held.Access, "acme_") {
-		t.Fatalf("%+v, %+v, %v", result, held, err)
-	}
-	for range 2 {
-		s := g.start(g.workDir)
-		if got := g.get(s, "", http.MethodGet, "https://api.acme.example/me", http.Header{"Authorization": {"Bearer " + held.Access}}); got.status != http.StatusOK {
-			t.Errorf("status %d: %s", got.status, got.body)
-		}
-		body, _ := json.Marshal(map[string]string{"grant_type": "refresh_token", "refresh_token": held.Refresh, "client_id": "agents-own"})
-		status, text := g.post(s, tokenURL, "application/json", body, nil)
-		if status != http.StatusOK || !strings.Contains(text, held.Access) || !strings.Contains(text, held.Refresh) {
-			t.Errorf("its own refresh: %d %s", status, text)
-		}
-	}
-	if record, ok := g.broker.clientRecord("work", "acme"); !ok || record.ClientID != "agents-own" {
-		t.Errorf("its client is kept as %+v", record)
-	}
+func TestPlaceholderOfAJWT(t *testing.T) {
 	jwt := shaped(secret.New("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"), "acme_x")
 	if !strings.HasPrefix(jwt, "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.") || strings.Contains(jwt, "c2lnbmF0dXJl") {
 		t.Errorf("a JWT's placeholder is %q", jwt)
+	}
+	if plain := shaped(secret.New("opaque"), "acme_x"); plain != "acme_x" {
+		t.Errorf("another token's placeholder is %q", plain)
 	}
 }
