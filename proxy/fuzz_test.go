@@ -182,3 +182,37 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// Whatever bytes come through a tunnel, what is sent again after a 401 is what
+// was sent first, and the policy judged it.
+func FuzzSentAgain(f *testing.F) {
+	seeds(f)
+	w := newWorld(f)
+	w.rotates()
+	s := w.script(plainAnswer)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		w.t = t // testing.F may not be used in here
+		begin := len(s.all())
+		c := w.tunnel(good)
+		defer c.Close()
+		go func() {
+			_, _ = c.Write(raw)
+			_ = c.CloseWrite()
+		}()
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, _ = io.Copy(io.Discard, c)
+		var first string
+		for _, r := range s.all()[begin:] {
+			switch {
+			case strings.Contains(r, "\r\nAuthorization: Bearer "+newToken+"\r\n"):
+				if want := strings.Replace(first, oldToken, newToken, 1); r != want {
+					t.Fatalf("%q: sent %q again as %q", raw, first, r)
+				}
+			case strings.Contains(r, "\r\nAuthorization: Bearer "+oldToken+"\r\n"):
+				first = r
+			default:
+				t.Fatalf("%q: the upstream got %q", raw, r)
+			}
+		}
+	})
+}

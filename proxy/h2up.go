@@ -31,7 +31,10 @@ func (x *exchange) overH2(ctx context.Context, key poolKey, t *tunnel) (*Refusal
 	if err != nil {
 		return x.h2Failed(ctx, t, up, err), courseEnd
 	}
-	defer func() { _ = resp.Body.Close() }()
+	defer func() {
+		cancel() // else Close waits for an upload that waits for the client
+		_ = resp.Body.Close()
+	}()
 	x.fromH2(resp)
 	if x.rejected() {
 		continued := false // a 100 of the upstream's may have passed; one more does no harm
