@@ -84,7 +84,7 @@ func (c *checker) endpoint(at, key, address string, m *Method) {
 	filled := address
 	switch {
 	case key == "revocation":
-		filled = strings.Replace(address, "/{client_id}", "/client_id", 1)
+		filled = strings.Replace(address, "/{client_id}/", "/client_id/", 1)
 	case key == "token" && m.Flow == FlowGitHubApp:
 		filled = strings.Replace(address, "/{installation_id}", "/1", 1)
 	}
@@ -198,33 +198,33 @@ func (c *checker) minted(u *url.URL) bool {
 // where the browser ends at a page that cannot be reached and a person pastes
 // its address: on this machine, or at the vendor's.
 func (c *checker) redirect(at string, m *Method) {
-	s := m.Server.RedirectTo
-	if s == "" {
+	to := m.Server.RedirectTo
+	if to == "" {
 		return
 	}
-	u, err := url.Parse(strings.Replace(s, ":{port}/", ":1/", 1))
-	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.ContainsAny(s, "#{}%\\ ") && !strings.Contains(s, ":{port}/") ||
-		u.Fragment != "" || strings.Contains(u.Path, "//") || strings.Contains(u.Path, "/.") || strings.ContainsAny(u.Path, "{}") || u.EscapedPath() != u.Path {
-		c.add(at, fmt.Sprintf("redirect %q is no plain address", s), `write it like redirect = "http://127.0.0.1:{port}/callback"`)
+	const loopback = `write it like redirect = "http://127.0.0.1:{port}/callback"`
+	refuse := func(why, fix string) { c.add(at, fmt.Sprintf("redirect %q %s", to, why), fix) }
+	filled := strings.Replace(to, ":{port}/", ":1024/", 1)
+	u, err := url.Parse(filled)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery ||
+		strings.ContainsAny(filled, `#{}%\ `) || strings.Contains(u.Path, "//") || strings.Contains(u.Path, "/.") {
+		refuse("is no plain address", loopback)
 		return
 	}
 	local := u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost"
 	port, portErr := parsePort(u.Port())
-	switch u.Scheme {
-	case "http":
-		if !local || portErr != nil || u.Path == "" {
-			c.add(at, fmt.Sprintf("redirect %q does not go to this machine", s), `write it like redirect = "http://127.0.0.1:{port}/callback"`)
-		} else if port < 1024 && !strings.Contains(s, ":{port}/") {
-			c.add(at, fmt.Sprintf("redirect %q has a port that only root may listen on", s), "")
-		}
-	case "https":
-		if strings.Contains(s, "{port}") {
-			c.add(at, fmt.Sprintf("redirect %q: kb listens by http only", s), "an https redirect is pasted and needs no port")
-		} else if !local && !c.own(u.Hostname(), m) {
-			c.add(at, fmt.Sprintf("redirect %q gives the code to a host that is not the vendor's", s), `write redirect = "https://localhost/callback": its address is pasted`)
-		}
-	default:
-		c.add(at, fmt.Sprintf("redirect %q is neither http nor https", s), "")
+	switch {
+	case u.Scheme == "http" && (!local || portErr != nil || u.Path == ""):
+		refuse("does not go to a port and path of this machine", loopback)
+	case u.Scheme == "http" && port < 1024:
+		refuse("has a port that only root may listen on", loopback)
+	case u.Scheme == "http":
+	case u.Scheme != "https":
+		refuse("is neither http nor https", loopback)
+	case filled != to:
+		refuse("has a port of kb's, which listens by http only", "an https redirect is pasted and needs no port")
+	case !local && !c.own(u.Hostname(), m):
+		refuse("gives the code to a host that is not the vendor's", `write redirect = "https://localhost/callback": its address is pasted`)
 	}
 }
 

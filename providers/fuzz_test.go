@@ -1,6 +1,9 @@
 package providers
 
 import (
+	"errors"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +17,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(shippedText(f, name))
 	}
 	f.Add([]byte(sound))
+	f.Add([]byte(granting))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := Parse(text)
 		findings := Lint(text)
@@ -58,6 +62,9 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
+		for _, m := range based.Login.Methods() {
+			fuzzServer(t, based, m)
+		}
 		for name, template := range based.Env {
 			if _, err := Placeholder(template, zeros{}); err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -66,6 +73,42 @@ func FuzzParse(f *testing.F) {
 		based.RedactPath("/a/b/c")
 		based.IndexEntry()
 	})
+}
+
+// fuzzServer holds what was taken to what internal/oauth and the proxy rely on.
+func fuzzServer(t *testing.T, p *Provider, m *Method) {
+	if m.Server == nil {
+		if m.Flow != FlowPaste {
+			t.Fatalf("flow %q without a server", m.Flow)
+		}
+		return
+	}
+	for key, address := range m.Server.endpoints() {
+		if *address == "" {
+			continue
+		}
+		u, err := url.Parse(strings.NewReplacer("{client_id}", "c", "{installation_id}", "1").Replace(*address))
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			t.Fatalf("%s is at %q", key, *address)
+		}
+		if key != "token" || !anyHost(p, u.Host) {
+			continue
+		}
+		if _, ok := p.MintFor(u.Hostname(), httpsPort, "POST", u.EscapedPath()); !ok {
+			t.Fatalf("a session may ask %q", *address)
+		}
+	}
+	for _, name := range append(authorizeParams, tokenParams...) {
+		_, ok := m.Server.Authorize[name]
+		if _, token := m.Server.TokenParams[name]; ok && slices.Contains(authorizeParams, name) ||
+			token && slices.Contains(tokenParams, name) && (name != "grant_type" || m.Flow != FlowClientCredentials) {
+			t.Fatalf("the definition sets %s", name)
+		}
+	}
+	if _, err := m.Server.With(nil); err != nil && !errors.Is(err, ErrNoField) {
+		t.Fatal(err)
+	}
+	m.Server.Lifetime()
 }
 
 func anyHost(p *Provider, host string) bool {

@@ -24,6 +24,7 @@ var index = []IndexEntry{
 	{Name: "gitea", Title: "Gitea", Hosts: []string(nil), Env: []string{"GITEA_ACCESS_TOKEN", "GITEA_TOKEN"}},
 	{Name: "github", Title: "GitHub", Hosts: []string{"api.github.com", "uploads.github.com", "github.com", "gist.github.com", "raw.githubusercontent.com"}, Env: []string{"GH_PAT", "GH_TOKEN", "GITHUB_API_TOKEN", "GITHUB_PAT", "GITHUB_PERSONAL_ACCESS_TOKEN", "GITHUB_TOKEN", "HOMEBREW_GITHUB_API_TOKEN"}},
 	{Name: "gitlab", Title: "GitLab", Hosts: []string{"gitlab.com"}, Env: []string{"CI_JOB_TOKEN", "GITLAB_ACCESS_TOKEN", "GITLAB_PRIVATE_TOKEN", "GITLAB_TOKEN", "OAUTH_TOKEN"}},
+	{Name: "google", Title: "Google (Gmail, Calendar, Drive, Docs, Sheets)", Hosts: []string{"gmail.googleapis.com", "www.googleapis.com", "docs.googleapis.com", "sheets.googleapis.com"}, Env: []string{"GOOGLE_WORKSPACE_CLI_TOKEN"}},
 	{Name: "grafana", Title: "Grafana", Hosts: []string(nil), Env: []string{"GRAFANA_API_KEY", "GRAFANA_AUTH", "GRAFANA_CLOUD_ACCESS_POLICY_TOKEN", "GRAFANA_CLOUD_API_KEY", "GRAFANA_SERVICE_ACCOUNT_TOKEN", "GRAFANA_TOKEN"}},
 	{Name: "groq", Title: "Groq", Hosts: []string{"api.groq.com"}, Env: []string{"GROQ_API_KEY"}},
 	{Name: "hubspot", Title: "HubSpot", Hosts: []string{"api.hubapi.com"}, Env: []string{"HUBSPOT_ACCESS_TOKEN", "HUBSPOT_API_KEY", "HUBSPOT_CLIENT_SECRET"}},

@@ -127,12 +127,7 @@ func newProviderShow(a *app) *cobra.Command {
 				}
 			}
 			for _, m := range p.Login.Methods() {
-				for _, f := range m.Fields {
-					t.row("login "+m.Name, fieldLabel(f))
-				}
-				if m.Page != "" {
-					t.row("  made at", m.Page)
-				}
+				showMethod(t, p, m)
 			}
 			for _, m := range p.Mints {
 				t.row("denied", strings.TrimSpace(m.Method+" "+m.Path)+" (makes a credential)")
@@ -146,6 +141,66 @@ func newProviderShow(a *app) *cobra.Command {
 			return t.flush()
 		},
 	}
+}
+
+// showMethod says how one logs in by a method: what to give, or who is asked.
+func showMethod(t *table, p *providers.Provider, m *providers.Method) {
+	name := "login " + m.Name
+	if m.Flow == providers.FlowOAuth {
+		t.row(name, grantText(m))
+	}
+	for _, f := range m.Fields {
+		t.row(name, fieldLabel(f))
+	}
+	if m.Flow != providers.FlowPaste && m.Flow != providers.FlowOAuth {
+		t.row("  flow", string(m.Flow))
+	}
+	if m.Server != nil {
+		for _, row := range [][2]string{
+			{"  authorize at", m.Server.Authorization},
+			{"  device at", m.Server.Device},
+			{"  tokens from", m.Server.Token},
+			{"  found from", resourceOf(m)},
+			{"  revoke at", m.Server.Revocation},
+		} {
+			if row[1] != "" {
+				t.row(row[0], row[1])
+			}
+		}
+		if len(m.Scopes) > 0 {
+			t.row("  scopes", strings.Join(m.Scopes, " "))
+		}
+	}
+	if m.Page != "" {
+		t.row("  made at", m.Page)
+	}
+	if env := sortedNames(m.Env); len(env) > 0 {
+		t.row("  variables", strings.Join(env, " "))
+	}
+	if _, built := providers.BuildClient(p.Name); built && m.Client == providers.ClientBuild {
+		t.row("  client", "this build's own")
+	}
+}
+
+// grantText says how a person grants a method, and by whose client.
+func grantText(m *providers.Method) string {
+	var ways []string
+	for _, way := range m.Ways() {
+		ways = append(ways, map[providers.Way]string{providers.WayCode: "in a browser", providers.WayDevice: "by a code on any device"}[way])
+	}
+	client := "with a client of your own"
+	if m.Client == providers.ClientDynamic {
+		client = "with a client that kb registers"
+	}
+	return strings.Join(ways, ", or ") + ", " + client
+}
+
+// resourceOf is where discovery starts.
+func resourceOf(m *providers.Method) string {
+	if !m.Discover {
+		return ""
+	}
+	return m.Server.Resource
 }
 
 func newProviderLint(a *app) *cobra.Command {

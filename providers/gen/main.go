@@ -94,6 +94,8 @@ func renderDocs(all []*providers.Provider) ([]byte, error) {
 		"sends":     sends,
 		"where":     where,
 		"verified":  verified,
+		"flow":      flow,
+		"unsure":    unsure,
 	}).Parse(page)
 	if err != nil {
 		return nil, err
@@ -144,6 +146,40 @@ func sends(in providers.Inject) string {
 		parts = append(parts, fmt.Sprintf("cookie `%s=%s`", name, in.Cookie[name]))
 	}
 	return strings.Join(parts, " and ")
+}
+
+// flow says in one line how a method comes to its token; "" for what is pasted.
+func flow(m *providers.Method) string {
+	if m.Flow == providers.FlowPaste {
+		return ""
+	}
+	said := map[providers.Flow]string{
+		providers.FlowClientCredentials: "client credentials", providers.FlowJWTBearer: "JWT bearer", providers.FlowGitHubApp: "installation tokens",
+	}[m.Flow]
+	if m.Flow == providers.FlowOAuth {
+		var ways []string
+		for _, way := range m.Ways() {
+			ways = append(ways, string(way))
+		}
+		said = "granted by " + strings.Join(ways, " or ")
+		if m.Client == providers.ClientDynamic {
+			said += ", the client is registered at the login"
+		} else if m.SecretOptional() {
+			said += ", the client needs no secret"
+		}
+	}
+	if len(m.Scopes) > 0 {
+		said += ", scopes " + code(m.Scopes)
+	}
+	if m.Server.Source != "" {
+		said += " ([source](" + m.Server.Source + "))"
+	}
+	return said
+}
+
+// unsure reports whether no vendor page was read for a method.
+func unsure(m *providers.Method) bool {
+	return m.Unverified || m.Server != nil && m.Server.Unverified
 }
 
 func where(in providers.Inject) string {
