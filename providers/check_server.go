@@ -62,7 +62,7 @@ func (c *checker) endpointsFor(at string, m *Method) {
 	if m.Flow != FlowOAuth {
 		for key, given := range map[string]bool{
 			"authorization": s.Authorization != "", "device": s.Device != "", "registration": s.Registration != "",
-			"refresh_token": s.RefreshToken != "", "redirect": s.RedirectTo != "", "authorize": s.Authorize != nil, "pkce": s.PKCE != "", "iss": s.ISS,
+			"refresh_token": s.RefreshToken != "", "redirect": s.RedirectTo != "", "authorize": s.Authorize != nil, "pkce": s.PKCE != "", "scope_param": s.ScopeParam != "", "iss": s.ISS,
 		} {
 			if given {
 				c.add(at+"."+key, fmt.Sprintf("flow %q has no use for %s", m.Flow, key), "")
@@ -257,6 +257,9 @@ func (c *checker) habits(at string, m *Method) {
 	}
 	if s.Revocation == "" && (s.RevokeMethod != "" || s.RevokeWhat != "" || s.RevokeAuth != "" || s.RevokeParam != "" || s.RevokeJSON) {
 		c.add(at, "how tokens are revoked is given, but not where", "add revocation")
+	}
+	if s.ScopeParam != "" && (!isToken(s.ScopeParam) || slices.Contains(authorizeParams, s.ScopeParam) || s.Authorize[s.ScopeParam] != "") {
+		c.add(at+".scope_param", fmt.Sprintf("%q is no parameter of its own", s.ScopeParam), "leave it out where the scopes go in scope")
 	}
 	if s.RevokeParam != "" && !isToken(s.RevokeParam) { // "-" is one
 		c.add(at+".revoke_param", fmt.Sprintf("%q is no parameter's name", s.RevokeParam), "")

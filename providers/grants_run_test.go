@@ -308,7 +308,7 @@ func oauthServer(s *Server) oauth.Server {
 	return oauth.Server{
 		Issuer: s.Issuer, Authorization: s.Authorization, Token: s.Token, Device: s.Device, Revocation: s.Revocation,
 		Registration: s.Registration, Resource: s.Resource, ISS: s.ISS, ClientAuth: oauth.ClientAuth(s.ClientAuth), JSON: s.JSON,
-		Separator: s.Separator, PKCE: s.PKCE, Authorize: s.Authorize, TokenParams: s.TokenParams, Header: s.Header, At: s.At,
+		Separator: s.Separator, ScopeParam: s.ScopeParam, PKCE: s.PKCE, Authorize: s.Authorize, TokenParams: s.TokenParams, Header: s.Header, At: s.At,
 		InvalidGrant: s.InvalidGrant, RefreshToken: s.RefreshToken, RevokeMethod: s.RevokeMethod, RevokeWhat: s.RevokeWhat,
 		RevokeAuth: s.RevokeAuth, RevokeParam: s.RevokeParam, RevokeJSON: s.RevokeJSON, RedirectTo: s.RedirectTo, AccessLifetime: s.Lifetime(),
 	}

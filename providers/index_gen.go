@@ -3,10 +3,12 @@
 package providers
 
 var index = []IndexEntry{
+	{Name: "airtable", Title: "Airtable", Hosts: []string{"api.airtable.com", "content.airtable.com"}, Env: []string{"AIRTABLE_API_KEY", "AIRTABLE_CLIENT_SECRET", "AIRTABLE_PAT", "AIRTABLE_TOKEN"}},
 	{Name: "anthropic", Title: "Anthropic API", Hosts: []string{"api.anthropic.com"}, Env: []string{"ANTHROPIC_ADMIN_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}},
 	{Name: "asana", Title: "Asana", Hosts: []string{"app.asana.com"}, Env: []string{"ASANA_ACCESS_TOKEN", "ASANA_CLIENT_SECRET", "ASANA_PAT", "ASANA_TOKEN"}},
 	{Name: "atlassian", Title: "Atlassian Cloud", Hosts: []string{"api.atlassian.com"}, Env: []string{"ATLASSIAN_API_TOKEN"}},
 	{Name: "bitbucket", Title: "Bitbucket Cloud", Hosts: []string{"api.bitbucket.org", "bitbucket.org"}, Env: []string{"BITBUCKET_ACCESS_TOKEN", "BITBUCKET_API_TOKEN", "BITBUCKET_APP_PASSWORD", "BITBUCKET_TOKEN"}},
+	{Name: "box", Title: "Box", Hosts: []string{"api.box.com", "upload.box.com"}, Env: []string{"BOX_ACCESS_TOKEN", "BOX_CLIENT_SECRET"}},
 	{Name: "brave-search", Title: "Brave Search API", Hosts: []string{"api.search.brave.com"}, Env: []string{"BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY"}},
 	{Name: "cloudflare", Title: "Cloudflare", Hosts: []string{"api.cloudflare.com"}, Env: []string{"CF_API_KEY", "CF_API_TOKEN", "CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_EMAIL"}},
 	{Name: "datadog", Title: "Datadog", Hosts: []string{"api.datadoghq.com"}, Env: []string{"DATADOG_API_KEY", "DATADOG_APP_KEY", "DD_ACCESS_TOKEN", "DD_API_KEY", "DD_APP_KEY"}},
@@ -25,6 +27,7 @@ var index = []IndexEntry{
 	{Name: "hubspot", Title: "HubSpot", Hosts: []string{"api.hubapi.com"}, Env: []string{"HUBSPOT_ACCESS_TOKEN", "HUBSPOT_API_KEY", "HUBSPOT_CLIENT_SECRET"}},
 	{Name: "huggingface", Title: "Hugging Face", Hosts: []string{"huggingface.co", "router.huggingface.co"}, Env: []string{"HF_TOKEN", "HUGGINGFACE_API_KEY", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"}},
 	{Name: "jira", Title: "Jira Cloud", Hosts: []string(nil), Env: []string{"JIRA_API_TOKEN", "JIRA_TOKEN"}},
+	{Name: "klaviyo", Title: "Klaviyo", Hosts: []string{"a.klaviyo.com"}, Env: []string{"KLAVIYO_API_KEY", "KLAVIYO_CLIENT_SECRET", "KLAVIYO_PRIVATE_KEY"}},
 	{Name: "linear", Title: "Linear", Hosts: []string{"api.linear.app"}, Env: []string{"LINEAR_API_KEY"}},
 	{Name: "mcp", Title: "MCP server", Hosts: []string(nil), Env: []string(nil)},
 	{Name: "microsoft", Title: "Microsoft Graph", Hosts: []string{"graph.microsoft.com"}, Env: []string(nil)},
@@ -37,10 +40,12 @@ var index = []IndexEntry{
 	{Name: "pypi", Title: "PyPI", Hosts: []string{"upload.pypi.org"}, Env: []string{"FLIT_PASSWORD", "HATCH_INDEX_AUTH", "POETRY_PYPI_TOKEN_PYPI", "PYPI_API_TOKEN", "PYPI_TOKEN", "TWINE_PASSWORD", "TWINE_USERNAME", "UV_PUBLISH_PASSWORD", "UV_PUBLISH_TOKEN"}},
 	{Name: "salesforce", Title: "Salesforce", Hosts: []string(nil), Env: []string{"SF_ACCESS_TOKEN"}},
 	{Name: "sentry", Title: "Sentry", Hosts: []string{"sentry.io", "us.sentry.io", "de.sentry.io"}, Env: []string{"SENTRY_API_KEY", "SENTRY_AUTH_TOKEN", "SENTRY_TOKEN"}},
+	{Name: "sentry-mcp", Title: "Sentry MCP", Hosts: []string{"mcp.sentry.dev"}, Env: []string(nil)},
 	{Name: "slack", Title: "Slack", Hosts: []string{"slack.com", "files.slack.com", "hooks.slack.com"}, Env: []string{"SLACK_APP_TOKEN", "SLACK_BOT_TOKEN", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET", "SLACK_TOKEN", "SLACK_USER_TOKEN", "SLACK_WEBHOOK_URL"}},
 	{Name: "spotify", Title: "Spotify", Hosts: []string{"api.spotify.com"}, Env: []string{"SPOTIFY_CLIENT_SECRET"}},
 	{Name: "stripe", Title: "Stripe", Hosts: []string{"api.stripe.com", "files.stripe.com"}, Env: []string{"STRIPE_API_KEY", "STRIPE_LIVE_KEY", "STRIPE_RESTRICTED_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"}},
 	{Name: "supabase", Title: "Supabase Management API", Hosts: []string{"api.supabase.com"}, Env: []string{"SUPABASE_ACCESS_TOKEN", "SUPABASE_DB_PASSWORD", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"}},
+	{Name: "todoist", Title: "Todoist", Hosts: []string{"api.todoist.com"}, Env: []string{"TODOIST_API_KEY", "TODOIST_API_TOKEN", "TODOIST_CLIENT_SECRET", "TODOIST_TOKEN"}},
 	{Name: "vercel", Title: "Vercel", Hosts: []string{"api.vercel.com"}, Env: []string{"NOW_TOKEN", "VERCEL_API_TOKEN", "VERCEL_OIDC_TOKEN", "VERCEL_TOKEN"}},
 	{Name: "xai", Title: "xAI", Hosts: []string{"api.x.ai"}, Env: []string{"XAI_API_KEY", "XAI_MANAGEMENT_KEY"}},
 	{Name: "zoom", Title: "Zoom", Hosts: []string{"api.zoom.us"}, Env: []string{"ZOOM_ACCESS_TOKEN", "ZOOM_CLIENT_SECRET"}},

@@ -23,6 +23,7 @@ type Server struct {
 	ClientAuth     string            `toml:"client_auth"`   // post (the default), basic, none
 	JSON           bool              `toml:"json"`          // the token endpoint takes JSON
 	Separator      string            `toml:"separator"`     // between scopes; "" is a space
+	ScopeParam     string            `toml:"scope_param"`   // parameter of the authorization request that holds them; "" is scope
 	PKCE           string            `toml:"pkce"`          // "" is S256, or none
 	Authorize      map[string]string `toml:"authorize"`     // further parameters of the authorization request
 	TokenParams    map[string]string `toml:"token_params"`  // further parameters of every token request

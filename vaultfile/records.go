@@ -70,7 +70,7 @@ type Policy struct {
 // Client is an OAuth client of the user's own, or one that a server gave by
 // dynamic registration (RFC 7591).
 type Client struct {
-	Name              string // key of the record: the provider's name, or provider/issuer-host
+	Name              string // key of the record: the provider's name, or provider@issuer-host
 	Issuer            string // RFC 8414 issuer, "" when the definition names the endpoints
 	ClientID          string
 	ClientSecret      secret.Value // empty for a public client

@@ -205,8 +205,8 @@ func (o loginOptions) suits(cmd *cobra.Command, definition *providers.Provider, 
 		{o.noWait, "--no-wait", granted},
 		{o.sync, "--sync", granted},
 		{o.noSync, "--no-sync", granted},
-		{o.clientID != "", "--client-id", granted && method.Client != providers.ClientDynamic},
-		{o.clientSecretFrom != "", "--client-secret-from", granted && method.Client != providers.ClientDynamic},
+		{o.clientID != "", "--client-id", granted},
+		{o.clientSecretFrom != "", "--client-secret-from", granted},
 		{len(o.scopes) > 0, "--scopes", method.Flow != providers.FlowPaste},
 	} {
 		if f.given && !f.fits {

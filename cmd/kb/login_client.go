@@ -25,9 +25,6 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 	if err != nil || !given && (!needed || need.Dynamic) {
 		return nil, err
 	}
-	if need.Dynamic {
-		return nil, usage(cmd, fmt.Errorf("%s registers kb by itself: it takes no client of your own", g.definition.Name))
-	}
 	client := &vaultfile.Client{Name: need.Name, Redirect: need.Redirect}
 	if o.client != "" {
 		client.Name = o.client
@@ -56,8 +53,8 @@ func ownClient(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker
 
 // resolveNow is what a reference holds at this moment.
 func resolveNow(ctx context.Context, b *broker.Broker, ref string) (secret.Value, error) {
-	if err := broker.CheckReference(ref); err != nil {
-		return secret.Value{}, hint.Exit(hint.Usage, err, "give env:NAME, file:/path, or another of the forms in docs/logins.md")
+	if broker.CheckReference(ref) != nil {
+		return secret.Value{}, hint.Exit(hint.Usage, errors.New("read the client's secret: what --client-secret-from has is no reference"), referenceForms)
 	}
 	return b.Resolve(ctx, ref)
 }

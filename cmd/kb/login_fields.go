@@ -83,13 +83,17 @@ func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (m
 		}
 		refs[name] = ref
 	}
-	for _, ref := range refs {
-		if err := broker.CheckReference(ref); err != nil {
-			return nil, usage(cmd, err)
+	for _, f := range method.Fields {
+		if ref := refs[f.Name]; ref != "" && broker.CheckReference(ref) != nil {
+			return nil, hint.Exit(hint.Usage, fmt.Errorf("what is given for %q is not a reference", f.Name), referenceForms)
 		}
 	}
 	return refs, nil
 }
+
+// referenceForms is what to do where something is no reference. It may be the
+// secret itself, and is not shown.
+const referenceForms = "give env:NAME, file:/path or another form of docs/logins.md; a secret itself goes in by --stdin"
 
 func fieldNames(fields []providers.Field) string {
 	var names []string

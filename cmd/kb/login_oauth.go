@@ -43,8 +43,8 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	case o.noSync:
 		spec.Sync = broker.SyncNo
 	}
-	spec.Flow = string(chooseWay(g.method.Ways(), g.way, o.noWait, kbterm.Desktop{Getenv: a.getenv}))
-	if o.noWait && spec.Flow != broker.FlowDevice {
+	spec.Flow = string(chooseWay(g.method.Ways(), g.way, kbterm.Desktop{Getenv: a.getenv}))
+	if o.noWait && !g.method.Discover && !slices.Contains(g.method.Ways(), providers.WayDevice) {
 		return none, usage(cmd, fmt.Errorf("--no-wait needs a code that is typed in the browser, and the login method %q of %s has none", g.method.Name, g.definition.Name))
 	}
 	var err error
@@ -56,11 +56,6 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	screen.cancel = cancel
-	if spec.Flow == broker.FlowCode {
-		screen.until = time.Now().Add(codeWait)
-		timer := time.AfterFunc(codeWait, func() { cancel(errNobodyCame) })
-		defer timer.Stop()
-	}
 	spec.Screen = screen
 	result, err := b.LoginOAuth(ctx, spec)
 	screen.close()
@@ -78,20 +73,15 @@ func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	return result, nil
 }
 
-// chooseWay is how a person grants a login: as they said; else with a browser
-// of this machine, where one can be opened; else by a code that is typed on any
-// machine, where the provider has that; else by pasting the address.
-func chooseWay(ways []providers.Way, named providers.Way, noWait bool, desktop kbterm.Desktop) providers.Way {
+// chooseWay is how a person grants a login: as they said; where no browser can
+// be opened here, by a code that is typed on any machine, if the provider has
+// that. Else the broker chooses.
+func chooseWay(ways []providers.Way, named providers.Way, desktop kbterm.Desktop) providers.Way {
 	if named != "" {
 		return named
 	}
-	here, _ := desktop.Browser()
-	device := slices.Contains(ways, providers.WayDevice)
-	switch {
-	case device && (noWait || !here || !slices.Contains(ways, providers.WayCode)):
+	if here, _ := desktop.Browser(); !here && slices.Contains(ways, providers.WayDevice) {
 		return providers.WayDevice
-	case slices.Contains(ways, providers.WayCode):
-		return providers.WayCode
 	}
 	return ""
 }
@@ -134,12 +124,14 @@ func adviseLogin(err error, b *broker.Broker, login vaultfile.Login, o loginOpti
 		return err
 	case errors.Is(err, errNothingPasted), errors.Is(err, errNobodyCame):
 		return hint.Exit(hint.Human, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" in a terminal")
-	case errors.Is(err, broker.ErrRotates):
-		return hint.Wrap(fmt.Errorf("log in at %s: %w", login.Provider, err), "run it without --sync")
+	case errors.Is(err, broker.ErrRotates), errors.Is(err, broker.ErrNoRefresh):
+		return hint.Exit(hint.Usage, err, again+" without --sync")
+	case errors.Is(err, broker.ErrNoRegistration), errors.Is(err, broker.ErrNoClient):
+		return hint.Exit(hint.Human, err, again+" --client-id ID --client-secret-from REF, with a client that you made there")
 	case errors.Is(err, broker.ErrNoFlow):
-		return hint.Exit(hint.Usage, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" without --method "+o.method)
+		return hint.Exit(hint.Usage, err, again+" without --method "+o.method)
 	case errors.Is(err, broker.ErrNoWait):
-		return hint.Exit(hint.Usage, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" without --no-wait")
+		return hint.Exit(hint.Usage, err, again+" without --no-wait")
 	}
 	return err
 }

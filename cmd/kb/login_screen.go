@@ -9,6 +9,7 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/plain"
+	"kb/internal/secret"
 	"kb/internal/term"
 )
 
@@ -25,7 +26,8 @@ type loginScreen struct {
 	title   string // what the provider is called
 	profile string
 	cancel  func(error) // of the login
-	until   time.Time   // when kb stops waiting for a browser
+	until   time.Time   // when kb stops waiting for a browser; zero before it waits
+	timer   *time.Timer
 
 	pasted  chan string
 	waiting sync.WaitGroup
@@ -60,6 +62,9 @@ func newLoginScreen(a *app, o loginOptions, title, profile string) *loginScreen 
 
 // close takes the line away and gives the terminal back. It may be called again.
 func (s *loginScreen) close() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	s.stop()
 	s.waiting.Wait()
 	if s.tty != nil {
@@ -75,6 +80,10 @@ func (s *loginScreen) Visit(v broker.Visit) {
 		return
 	}
 	if v.Code == "" && v.Expires.IsZero() {
+		if s.until.IsZero() {
+			s.until = time.Now().Add(codeWait)
+			s.timer = time.AfterFunc(codeWait, func() { s.cancel(errNobodyCame) })
+		}
 		v.Expires = s.until
 	}
 	s.mu.Lock()
@@ -170,31 +179,22 @@ func (s *loginScreen) wait() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.waiting.Go(func() {
-		for ctx.Err() == nil {
-			address, err := s.tty.Wait(ctx, s.line)
-			switch {
-			case errors.Is(err, term.ErrTooLong):
-				s.complain("that was too long to be the address")
-				continue
-			case err != nil:
-				if ctx.Err() == nil {
-					s.cancel(term.ErrCancelled) // ctrl+d
-				}
-				return
-			case address.IsZero():
-				continue
-			}
+		err := s.tty.Wait(ctx, s.line, func(address secret.Value) {
 			s.mu.Lock()
 			typing := s.visit.Code != ""
+			s.problem = ""
 			s.mu.Unlock()
 			if typing {
 				s.complain("the code is typed in the browser, not here")
-				continue
+				return
 			}
 			select {
 			case s.pasted <- address.Reveal():
 			case <-ctx.Done():
 			}
+		})
+		if ctx.Err() == nil {
+			s.cancel(fmt.Errorf("read the terminal: %w", err))
 		}
 	})
 }

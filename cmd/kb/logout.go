@@ -10,7 +10,6 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/term"
-	"kb/providers"
 	"kb/vaultfile"
 )
 
@@ -75,7 +74,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 	if err != nil {
 		var unknown *broker.UnknownLoginError
 		if errors.As(err, &unknown) {
-			return hint.Wrap(fmt.Errorf("log out: %w", err), "run kb status")
+			return hint.Wrap(fmt.Errorf("log out: profile %q has no login at %s", unknown.Profile, loginName(vaultfile.Login{Provider: o.provider, As: o.as})), "run kb status")
 		}
 		return err
 	}
@@ -94,7 +93,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 			shown, o.provider, o.as, result.Removes, result.Revoked, result.Revoked && result.EndsGrant, result.Note,
 		})
 	}
-	fmt.Fprintf(a.err, "profile %s is logged out of %s; %s\n", shown, name, outcome(result, minted(b, spec.Profile, plan.Login)))
+	fmt.Fprintf(a.err, "profile %s is logged out of %s; %s\n", shown, name, outcome(result))
 	if result.Note != "" {
 		fmt.Fprintf(a.err, "note: %s\n", cleanLines(result.Note))
 	}
@@ -102,34 +101,22 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 }
 
 // outcome says what became of a login's tokens or key.
-func outcome(r broker.LogoutResult, minted bool) string {
+func outcome(r broker.LogoutResult) string {
+	tokens := "no token of it was left"
 	switch {
-	case r.Revoked && r.EndsGrant:
-		return "the provider ended the whole grant"
-	case r.Revoked && r.Removes:
-		return "its tokens are revoked, and it has left the vault"
-	case r.Revoked:
-		return "its tokens are revoked; the login stays in the vault for other devices"
-	case r.Revokes && r.Removes:
-		return "its tokens are deleted here, and it has left the vault"
-	case r.Revokes:
-		return "its tokens are deleted here; the login stays in the vault for other devices"
-	case r.Removes && minted:
-		return "it has left the vault"
-	case r.Removes:
+	case r.Key && !r.Revoked:
 		return "the key itself still works: revoke it at the provider if it may be known"
+	case r.Revoked && r.EndsGrant:
+		tokens = "the provider ended the whole grant"
+	case r.Revoked:
+		tokens = "its tokens are revoked"
+	case r.Revokes || r.Note != "":
+		tokens = "its tokens are deleted here"
 	}
-	return "this device had no tokens of it; the login stays in the vault for other devices"
-}
-
-// minted reports whether a login's tokens come from an authorization server.
-func minted(b *broker.Broker, full string, l vaultfile.Login) bool {
-	definition, err := b.Definition(full, l.Provider, l.Base)
-	if err != nil {
-		return false
+	if r.Removes {
+		return tokens + ", and it has left the vault"
 	}
-	method, ok := definition.Login.Method(l.Method)
-	return ok && method.Flow != providers.FlowPaste
+	return tokens + "; the login stays in the vault for other devices"
 }
 
 // confirmEnd asks before a logout that reaches further than this device.

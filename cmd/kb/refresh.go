@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,11 +68,14 @@ func runRefresh(ctx context.Context, a *app, o refreshOptions) error {
 		}
 	}
 	results, err := b.RefreshLogins(ctx, full, o.provider, o.as)
-	if err != nil {
+	var unknown *broker.UnknownLoginError
+	switch {
+	case errors.Is(err, broker.ErrNothingToRefresh) && o.provider == "":
+		results = nil // nothing was named that is not there
+	case errors.Is(err, broker.ErrNothingToRefresh), errors.As(err, &unknown):
+		return hint.Wrap(err, "run kb status")
+	case err != nil:
 		return err
-	}
-	if len(results) == 0 && o.provider != "" {
-		return hint.Wrap(fmt.Errorf("refresh: no login at %s has tokens that kb refreshes", o.provider), "run kb status")
 	}
 	list := make([]refreshJSON, 0, len(results))
 	var verdict error

@@ -125,6 +125,8 @@ func when(t, now time.Time) string {
 	far := d.Abs()
 	var size string
 	switch {
+	case far < time.Second:
+		return "now"
 	case far < time.Minute:
 		size = fmt.Sprintf("%ds", far/time.Second)
 	case far < time.Hour:

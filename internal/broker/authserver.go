@@ -40,7 +40,7 @@ func serverOf(s *providers.Server) oauth.Server {
 	return oauth.Server{
 		Issuer: s.Issuer, Authorization: s.Authorization, Token: s.Token, Device: s.Device,
 		Revocation: s.Revocation, Registration: s.Registration, Resource: s.Resource, ISS: s.ISS,
-		ClientAuth: oauth.ClientAuth(s.ClientAuth), JSON: s.JSON, Separator: s.Separator, PKCE: s.PKCE,
+		ClientAuth: oauth.ClientAuth(s.ClientAuth), JSON: s.JSON, Separator: s.Separator, ScopeParam: s.ScopeParam, PKCE: s.PKCE,
 		Authorize: s.Authorize, TokenParams: s.TokenParams, Header: s.Header, At: s.At, RefreshToken: s.RefreshToken, InvalidGrant: s.InvalidGrant,
 		RevokeMethod: s.RevokeMethod, RevokeWhat: s.RevokeWhat, RevokeAuth: s.RevokeAuth, RevokeParam: s.RevokeParam, RevokeJSON: s.RevokeJSON,
 		RedirectTo: s.RedirectTo, AccessLifetime: s.Lifetime(),
@@ -116,7 +116,7 @@ func habits(found oauth.Server, known *providers.Server) oauth.Server {
 		return found
 	}
 	own := serverOf(known)
-	found.JSON, found.Separator, found.At = own.JSON, own.Separator, own.At
+	found.JSON, found.Separator, found.ScopeParam, found.At = own.JSON, own.Separator, own.ScopeParam, own.At
 	found.Authorize, found.TokenParams, found.Header = own.Authorize, own.TokenParams, own.Header
 	found.InvalidGrant, found.RevokeJSON = own.InvalidGrant, own.RevokeJSON
 	found.RevokeMethod, found.RevokeWhat, found.RevokeAuth, found.RevokeParam = own.RevokeMethod, own.RevokeWhat, own.RevokeAuth, own.RevokeParam

@@ -37,7 +37,7 @@ func clientName(provider, base string) string {
 	if base == "" {
 		return provider
 	}
-	return provider + "/" + hostOf(base)
+	return provider + "@" + hostOf(base)
 }
 
 // NeedsClient says what a login's method needs in order to have a client; ok is
@@ -143,7 +143,7 @@ func (b *Broker) register(ctx context.Context, provider string, server oauth.Ser
 
 // dynamicName is the name of the record of a client that a server registered.
 func dynamicName(provider string, server oauth.Server) string {
-	return provider + "/" + hostOf(cmp.Or(server.Issuer, server.Token))
+	return provider + "@" + hostOf(cmp.Or(server.Issuer, server.Token))
 }
 
 // authFor is how a client shows who it is at a server that registered it: it

@@ -84,7 +84,10 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 		s.Reason = "reference, resolved at use"
 	}
 	if s.State == StateNeedsLogin || s.State == StateExpiring && !c.flows() {
-		s.Fix = fmt.Sprintf("kb login %s -p %s --replace", s.Login.Provider, s.Login.Profile)
+		s.Fix = fmt.Sprintf("kb login %s -p %s", s.Login.Provider, s.Login.Profile)
+		if !s.OAuth { // a key that is there is replaced only where that is said
+			s.Fix += " --replace"
+		}
 		if s.Login.As != "" {
 			s.Fix += " --as " + s.Login.As
 		}

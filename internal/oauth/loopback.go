@@ -157,7 +157,11 @@ func (l *Loopback) authorizationURL(ctx context.Context, scopes []string) (strin
 		set(k, s.Authorize[k])
 	}
 	if len(scopes) > 0 {
-		set("scope", s.scope(scopes))
+		name := s.ScopeParam
+		if name == "" {
+			name = "scope"
+		}
+		set(name, s.scope(scopes))
 	}
 	if s.Resource != "" {
 		set("resource", s.Resource)

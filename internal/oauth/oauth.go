@@ -93,9 +93,10 @@ type Server struct {
 	ClientAuth     ClientAuth        // how the token endpoint wants the client's secret; "" is AuthPost
 	JSON           bool              // the token endpoint takes a JSON body and not a form
 	Separator      string            // between scopes; "" is a space
+	ScopeParam     string            // name of the parameter of the authorization request that holds the scopes; "" is "scope"
 	PKCE           string            // "" is S256; "none" for a server that refuses the parameters
 	Authorize      map[string]string // further parameters of the authorization request
-	TokenParams    map[string]string // further parameters of every token request
+	TokenParams    map[string]string // further parameters of every token request; a grant_type among them stands in place of client_credentials
 	Header         map[string]string // constant header fields of every token request
 	At             string            // path into the token answer where the token's object is ("authed_user"); "" is the top
 	InvalidGrant   []string          // further error codes by which the token endpoint says that a refresh token or code is no good

@@ -203,7 +203,11 @@ func (f *Flows) post(ctx context.Context, name, method, to string, v url.Values,
 		a, err := f.sendBody(ctx, name, method, to, body, "application/json", header)
 		return a, sent, err
 	}
-	a, err := f.sendBody(ctx, name, method, to, []byte(v.Encode()), "application/x-www-form-urlencoded", header)
+	kind := "application/x-www-form-urlencoded"
+	if len(v) == 0 {
+		kind = "" // Dropbox refuses a kind where there is no body
+	}
+	a, err := f.sendBody(ctx, name, method, to, []byte(v.Encode()), kind, header)
 	return a, sent, err
 }
 
@@ -226,7 +230,9 @@ func (f *Flows) sendBody(ctx context.Context, name, method, to string, body []by
 		return nil, fmt.Errorf("ask %s endpoint: no method %q", name, short(method))
 	}
 	maps.Copy(req.Header, header)
-	req.Header.Set("Content-Type", kind)
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
 	if req.Header.Get("Accept") == "" {
 		req.Header.Set("Accept", "application/json")
 	}

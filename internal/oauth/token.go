@@ -48,6 +48,9 @@ func (f *Flows) Refresh(ctx context.Context, s Server, c Client, refresh secret.
 // ClientCredentials gets a token for the client itself (RFC 6749 section 4.4).
 func (f *Flows) ClientCredentials(ctx context.Context, s Server, c Client, scopes []string) (Tokens, error) {
 	v := url.Values{"grant_type": {"client_credentials"}}
+	if own := s.TokenParams["grant_type"]; own != "" {
+		v.Set("grant_type", own) // Zoom calls it account_credentials
+	}
 	if len(scopes) > 0 {
 		v.Set("scope", s.scope(scopes))
 	}

@@ -68,12 +68,13 @@ func (s *issuer) grant(with string, minted bool) (access, next string, life time
 // count counts a request and returns its fault.
 func (s *issuer) count() (err error, lost bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.requests++
-	if s.fault == nil {
+	n, fault := s.requests, s.fault
+	s.mu.Unlock()
+	if fault == nil {
 		return nil, false
 	}
-	return s.fault(s.requests)
+	return fault(n)
 }
 
 // exchange is a refresh.Options.Exchange.

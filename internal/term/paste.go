@@ -34,14 +34,25 @@ var ErrTooLong = fmt.Errorf("more than %d bytes were pasted", maxPasted)
 // with their line breaks: they end where they end.
 func (t *TTY) AskText(ctx context.Context, question string) (secret.Value, error) {
 	line := plain.Clean(question)
-	return t.gather(ctx, func(time.Time) string { return line })
+	var answer secret.Value
+	err := t.gather(ctx, func(time.Time) string { return line }, func(v secret.Value) bool {
+		answer = v
+		return false
+	})
+	return answer, err
 }
 
-// Wait shows a line that status makes, anew every second, until a line is
-// pasted or ctx ends; then it is erased. What is pasted is never shown, only
-// counted: the address of a redirect has a code in it.
-func (t *TTY) Wait(ctx context.Context, status func(now time.Time) string) (secret.Value, error) {
-	return t.gather(ctx, status)
+// Wait shows a line that status makes, anew when it changes, until ctx ends;
+// then it is erased. pasted is given each line that is typed or pasted
+// meanwhile. Such a line is never shown, only counted: the address of a redirect
+// has a code in it. The error is ErrCancelled, after ctrl+d too.
+func (t *TTY) Wait(ctx context.Context, status func(now time.Time) string, pasted func(secret.Value)) error {
+	return t.gather(ctx, status, func(v secret.Value) bool {
+		if !v.IsZero() {
+			pasted(v)
+		}
+		return true
+	})
 }
 
 // Foreground reports whether kb may use the terminal: a job in the background
@@ -61,12 +72,13 @@ func (t *TTY) Size() (width, height int) {
 }
 
 // gather reads bytes as they come, without echo and without the terminal's own
-// editing, and draws the line with what was typed counted behind it.
-func (t *TTY) gather(ctx context.Context, line func(now time.Time) string) (secret.Value, error) {
+// editing, and draws the line with what was typed counted behind it. take is
+// given each whole line, and says whether to go on.
+func (t *TTY) gather(ctx context.Context, line func(now time.Time) string, take func(secret.Value) bool) error {
 	fd := int(t.f.Fd())
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("read terminal state: %w", err)
+		return fmt.Errorf("read terminal state: %w", err)
 	}
 	during := *before
 	during.Lflag |= unix.ISIG
@@ -74,7 +86,7 @@ func (t *TTY) gather(ctx context.Context, line func(now time.Time) string) (secr
 	during.Iflag |= unix.ICRNL
 	during.Cc[unix.VMIN], during.Cc[unix.VTIME] = 0, pasteTick
 	if err := unix.IoctlSetTermios(fd, setTermios, &during); err != nil {
-		return secret.Value{}, fmt.Errorf("set terminal state: %w", err)
+		return fmt.Errorf("set terminal state: %w", err)
 	}
 	defer func() {
 		t.Printf("%s", eraseLine)
@@ -94,18 +106,25 @@ func (t *TTY) gather(ctx context.Context, line func(now time.Time) string) (secr
 	for {
 		b, err := t.bytes(fd)
 		if err != nil {
-			return secret.Value{}, err
+			return err
 		}
 		if ctx.Err() != nil {
-			return secret.Value{}, ErrCancelled
+			return ErrCancelled
 		}
-		for _, c := range b {
+		for i, c := range b {
 			done, err := edit(&typed, c)
 			if err != nil {
-				return secret.Value{}, err
+				return err
 			}
-			if done {
-				return secret.New(string(bytes.TrimSpace(typed))), nil
+			if !done {
+				continue
+			}
+			value := secret.New(string(bytes.TrimSpace(typed)))
+			clear(typed)
+			typed = typed[:0]
+			if !take(value) {
+				t.rest = append(bytes.Clone(b[i+1:]), t.rest...)
+				return nil
 			}
 		}
 		draw()
@@ -118,6 +137,10 @@ func (t *TTY) bytes(fd int) ([]byte, error) {
 		b := make([]byte, n)
 		_, err := t.lines.Read(b)
 		return b, err
+	}
+	if b := t.rest; len(b) > 0 {
+		t.rest = nil
+		return b, nil
 	}
 	b := make([]byte, 4096)
 	n, err := unix.Read(fd, b)

@@ -24,6 +24,7 @@ var ErrCancelled = errors.New("cancelled")
 // TTY is the controlling terminal.
 type TTY struct {
 	f     *os.File
+	rest  []byte // typed behind what the last question took
 	lines *bufio.Reader
 }
 
@@ -33,7 +34,20 @@ func OpenTTY() (*TTY, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open terminal: %w", err)
 	}
-	return &TTY{f, bufio.NewReader(f)}, nil
+	t := &TTY{f: f}
+	t.lines = bufio.NewReader(typed{t})
+	return t, nil
+}
+
+// typed reads what was typed on a terminal.
+type typed struct{ t *TTY }
+
+func (r typed) Read(p []byte) (int, error) {
+	if n := copy(p, r.t.rest); n > 0 {
+		r.t.rest = r.t.rest[n:]
+		return n, nil
+	}
+	return r.t.f.Read(p)
 }
 
 // Close closes it.

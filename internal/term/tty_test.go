@@ -14,6 +14,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"kb/internal/secret"
 	"kb/internal/term"
 )
 
@@ -35,10 +36,24 @@ func TestMain(m *testing.M) {
 		value, err := tty.AskText(ctx, "Key: ")
 		fmt.Printf("text %d lines, %x, %v\n", strings.Count(value.Reveal(), "\n")+1, sha256.Sum256([]byte(value.Reveal())), err)
 	case "wait":
-		value, err := tty.Wait(ctx, func(time.Time) string { return "waiting; paste it here: " + strings.Repeat("long ", 40) })
-		fmt.Printf("\nwaited %d %v, foreground %v\n", len(value.Reveal()), err, tty.Foreground())
+		said := "waiting"
+		ctx, enough := context.WithCancel(ctx)
+		lines := 0
+		err := tty.Wait(ctx, func(time.Time) string { return said + "; paste it here: " + strings.Repeat("long ", 40) }, func(v secret.Value) {
+			lines++
+			said = fmt.Sprintf("line %d has %d", lines, len(v.Reveal()))
+			if lines == 2 {
+				enough()
+			}
+		})
+		fmt.Printf("\nwaited %d %v, foreground %v\n", lines, err, tty.Foreground())
 		yes, err := tty.Confirm(context.Background(), "Go on?")
 		fmt.Printf("confirm %v %v\n", yes, err)
+	case "two":
+		first, err := tty.AskText(ctx, "Key: ")
+		second, err2 := tty.AskText(ctx, "Other: ")
+		line, err3 := tty.AskLine(ctx, "Name: ")
+		fmt.Printf("two %d %d %s %v %v %v\n", len(first.Reveal()), len(second.Reveal()), line, err, err2, err3)
 	default:
 		value, err := tty.AskSecret(ctx, "Token: ")
 		fmt.Printf("secret %d %v\n", len(value.Reveal()), err)
@@ -127,21 +142,37 @@ func TestTypingIsCorrected(t *testing.T) {
 	s.until(fmt.Sprintf("text 1 lines, %x, <nil>\r\n", sha256.Sum256([]byte("kbCanary"))))
 }
 
-// TestWait: what is pasted while kb waits is counted and not shown; the line
-// never wraps, so that it is erased whole; the terminal is as before afterwards.
+// TestAnswersTypedAhead: what is pasted behind an answer answers the next
+// question, however it is asked.
+func TestAnswersTypedAhead(t *testing.T) {
+	s := ask(t, "two")
+	s.until("Key: ")
+	s.types("kbCanary\nkbCanaryToo\nme\n")
+	s.until("two 8 11 me <nil> <nil> <nil>\r\n")
+	if strings.Contains(s.shown.String(), "kbCanary") {
+		t.Errorf("it was shown: %q", s.shown.String())
+	}
+}
+
+// TestWait: lines that are pasted while kb waits are counted and not shown, not
+// between two of them either; the line never wraps, so that it is erased whole;
+// the terminal is as before afterwards.
 func TestWait(t *testing.T) {
 	s := ask(t, "wait")
-	s.until("paste it here: ")
+	s.until("waiting; paste it here: ")
 	s.types("http://127.0.0.1/callback?code=kbCanary")
 	s.until("(39 characters, not shown)")
-	s.types("\n")
+	s.types("\nkbCanary")
+	s.until("line 1 has 39; paste it here: ")
+	s.until("(8 characters, not shown)")
+	s.types("Two\nkbCanaryThree")
 	s.until("\r\x1b[K")
-	s.until("waited 39 <nil>, foreground true\r\n")
+	s.until("waited 2 cancelled, foreground true\r\n")
 	s.until("Go on? [y/N] ")
-	s.types("y\n")
+	s.types("\x15y\n")
 	s.until("confirm true <nil>\r\n")
 	if strings.Contains(s.shown.String(), "kbCanary") {
-		t.Errorf("the address was shown: %q", s.shown.String())
+		t.Errorf("a line was shown: %q", s.shown.String())
 	}
 	for _, part := range strings.Split(s.shown.String(), "\r\x1b[K") {
 		if first, _, _ := strings.Cut(part, "\r\n"); len(first) >= 80 {
