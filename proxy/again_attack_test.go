@@ -240,3 +240,46 @@ func TestAttackHowA401Ends(t *testing.T) {
 		}
 	}
 }
+
+// An upstream that answers 401 and closes before it has read the body: the
+// rest of it, which the client sends after that, is in the second request.
+func TestAttackRejectedBeforeTheBody(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
+		w := newWorld(t)
+		w.rotates()
+		var conns atomic.Int64
+		rejected := make(chan struct{})
+		second := make(chan string, 1)
+		w.raw(good, func(c net.Conn) {
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				return
+			}
+			if conns.Add(1) == 1 {
+				_, _ = io.WriteString(c, unauthorized)
+				_ = c.(*tls.Conn).NetConn().(*net.TCPConn).SetLinger(0)
+				_ = c.Close()
+				close(rejected)
+				return
+			}
+			text, err := io.ReadAll(r.Body)
+			second <- fmt.Sprintf("%s %v", text, err)
+			_, _ = io.WriteString(c, fine)
+		})
+		tun := w.tunnel(good)
+		parts := []string{"01234", "56789"}
+		if framing[0] == 'T' {
+			parts = []string{"5\r\n01234\r\n", "5\r\n56789\r\n0\r\n\r\n"}
+		}
+		fmt.Fprintf(tun, "POST /a HTTP/1.1\r\nHost: good.example\r\n%s\r\n\r\n%s", framing, parts[0])
+		<-rejected
+		_, _ = io.WriteString(tun, parts[1])
+		resp, err := http.ReadResponse(bufio.NewReader(tun), nil)
+		if err != nil || resp.StatusCode != 200 || readAll(t, resp) != "yes" {
+			t.Fatalf("%s: %v %v", framing, resp, err)
+		}
+		if got := <-second; got != "0123456789 <nil>" {
+			t.Errorf("%s: the second request has %q", framing, got)
+		}
+	}
+}

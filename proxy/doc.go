@@ -42,7 +42,28 @@
 // HTTP/1.1 clients get HTTP/1.1 upstream, HTTP/2 clients HTTP/2 where the
 // upstream has it, because gRPC needs it end to end. A GET or HEAD without a
 // body is sent a second time if a kept connection turns out dead before any
-// answer; nothing else is ever sent twice.
+// answer; nothing else is ever sent twice unasked.
+//
+// # A 401
+//
+// An injection may have [Injection.Rejected] asked when the upstream answers
+// 401. What it returns goes on the request in place of what was rejected, to
+// the same authority, made anew of the fields, path, query and body that the
+// client sent; the 401 is not shown. This happens once a request. A body with
+// it goes over a connection of its own, because servers close those that they
+// answered 401 on. What is read of the 401 before its connection is used again
+// is bounded.
+//
+// For that a body of up to Limits.ReplayBody is kept from when it passes until
+// the answer's head has come, up to Limits.ReplayTotal for all. A larger one,
+// one that finds no room and one that the client has not ended
+// Limits.ReplayWait after the 401 is not held back, and not sent again: the
+// policy is told, and the 401 goes to the client.
+//
+// # Answers in place of the upstream
+//
+// With [Injection.Local] the policy answers itself, given the whole body of at most
+// Limits.LocalBody (else 413). Nothing is dialled.
 //
 // Bodies, trailers, 1xx answers, event streams and websockets pass as they
 // come, both ways at once. A message that was cut short on one side is cut

@@ -236,13 +236,14 @@ func (x *exchange) over(ctx context.Context, u *upstreamConn, first bool) (*Refu
 	if err == nil {
 		err = x.receive(ctx, u, uploading)
 	}
-	var refused *Refusal
 	switch {
 	case err == nil || errors.Is(err, errOver):
 		return nil, courseEnd
 	case errors.Is(err, errAgain):
 		return nil, courseAgain
-	case errors.As(err, &refused):
+	}
+	var refused *Refusal
+	if errors.As(err, &refused) {
 		return refused, courseEnd
 	}
 	u.close()
