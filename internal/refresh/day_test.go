@@ -26,6 +26,7 @@ import (
 // that fail, clocks that are set and sessions that are killed: whoever uses a
 // login gets a token that the API takes, and no login ends.
 func TestADay(t *testing.T) {
+	t.Parallel()
 	seeds := 1
 	if os.Getenv("KB_THOROUGH") != "" {
 		seeds = 25
@@ -51,6 +52,15 @@ const (
 	dayLogins   = 4
 	daySessions = 3
 )
+
+// dayLength is how long it is, and something happens once in so many minutes:
+// the race detector's is a third of a day in which as much happens.
+func dayLength() (long time.Duration, calm int) {
+	if raceEnabled && os.Getenv("KB_THOROUGH") == "" {
+		return 8 * time.Hour, 50
+	}
+	return 24 * time.Hour, 150
+}
 
 // day is the machine, its clock, and the servers elsewhere.
 type day struct {
@@ -141,8 +151,9 @@ var safeSteps = []string{"flight", "locked", "read", "journaled", "saved", "clea
 
 func (d *day) run() {
 	const tick = time.Minute
-	for elapsed := time.Duration(0); elapsed < 24*time.Hour; elapsed += tick {
-		d.events()
+	long, calm := dayLength()
+	for elapsed := time.Duration(0); elapsed < long; elapsed += tick {
+		d.events(calm)
 		for _, s := range d.sessions {
 			d.use(s, d.random.IntN(dayLogins))
 		}
@@ -158,7 +169,7 @@ func (d *day) run() {
 		if !s.alive() {
 			d.t.Errorf("login %d ended", i)
 		}
-		d.lives += int(24*time.Hour/(s.life*4/5)) + 1 // due when four fifths are over
+		d.lives += int(long/(s.life*4/5)) + 1 // due when four fifths are over
 	}
 	d.t.Logf("%d uses, %d token requests, %d failed; %d lives, %d kills, %d clocks set, %d of 401",
 		d.uses, requests, d.failures.Load(), d.lives, d.kills, d.jumps, d.rejected)
@@ -171,8 +182,8 @@ func (d *day) run() {
 	}
 }
 
-// events is what happens to the machine, some times an hour.
-func (d *day) events() {
+// events is what happens to the machine.
+func (d *day) events(calm int) {
 	for i, s := range d.sessions {
 		if s.killed.Load() {
 			d.kills++
@@ -180,7 +191,7 @@ func (d *day) events() {
 			d.sessions[i] = d.session()
 		}
 	}
-	switch d.random.IntN(150) {
+	switch d.random.IntN(calm) {
 	case 0: // the clock is set
 		d.jumps++
 		to := []time.Duration{0, 24 * time.Hour, -24 * time.Hour, 10 * time.Minute, -10 * time.Minute}[d.random.IntN(5)]

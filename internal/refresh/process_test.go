@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,6 +56,8 @@ func TestMain(m *testing.M) {
 type stop struct {
 	Step string
 	Whom string // "self", "parent"
+
+	Parent int // the session, in its worker
 }
 
 func (s stop) at(step string) {
@@ -66,22 +69,37 @@ func (s stop) at(step string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	case "parent":
-		parent := os.Getppid()
-		_ = syscall.Kill(parent, syscall.SIGKILL)
-		for os.Getppid() == parent {
+		// A session that has ended by itself has left this worker to another
+		// parent, which is nobody's to kill.
+		if s.Parent == 0 || os.Getppid() != s.Parent {
+			return
+		}
+		_ = syscall.Kill(s.Parent, syscall.SIGKILL)
+		for os.Getppid() == s.Parent {
 			time.Sleep(time.Millisecond) // until the kernel has done it
 		}
 	}
 }
 
+// orphanLife is when a process of a test ends, whatever it waits for: a test
+// that failed must leave none behind.
+const orphanLife = 2 * time.Minute
+
+func endLater() { time.AfterFunc(orphanLife, func() { os.Exit(3) }) }
+
 // worker is a worker that does something at a step. "full" is a disk that is
 // full from then on, until the session is gone and two saves more have failed.
 func worker(args []string) int {
-	s := stop{args[0], args[1]}
+	endLater()
+	s := stop{Step: args[0], Whom: args[1]}
+	var err error
+	if s.Parent, err = strconv.Atoi(args[2]); err != nil {
+		return 3
+	}
 	if s.Whom != "full" {
 		return refresh.Work(s.at, nil, 0)
 	}
-	disk := &workerDisk{parent: os.Getppid()}
+	disk := &workerDisk{parent: s.Parent}
 	return refresh.Work(func(step string) {
 		disk.on = disk.on || step == s.Step
 	}, disk, time.Minute)
@@ -103,7 +121,7 @@ func (d *workerDisk) Create(path string) (atomicfile.File, error) {
 	}
 	if d.on && d.failed < 2 {
 		if d.failed++; d.failed == 1 {
-			stop{"full", "parent"}.at("full")
+			stop{"full", "parent", d.parent}.at("full")
 		}
 		return nil, syscall.ENOSPC
 	}
@@ -114,7 +132,7 @@ func (d *workerDisk) Create(path string) (atomicfile.File, error) {
 func spawner(at stop) refresh.Spawner {
 	return func() (*exec.Cmd, error) {
 		self, err := os.Executable()
-		return &exec.Cmd{Path: self, Args: []string{"kb", asWorker, at.Step, at.Whom}}, err
+		return &exec.Cmd{Path: self, Args: []string{"kb", asWorker, at.Step, at.Whom, strconv.Itoa(os.Getpid())}}, err
 	}
 }
 
@@ -131,6 +149,7 @@ type sessionSpec struct {
 
 // session uses a login and prints "ok" for each user who got a token.
 func session() int {
+	endLater()
 	in := bufio.NewReader(os.Stdin)
 	var spec sessionSpec
 	line, _ := in.ReadBytes('\n')
@@ -349,7 +368,7 @@ func TestKillOfASessionWithoutAWorkerAtEachStep(t *testing.T) {
 			t.Run(fmt.Sprintf("rotate=%v/%s", rotate, step), func(t *testing.T) {
 				t.Parallel()
 				r := newRemote(t, rotate)
-				out, killed := r.run(sessionSpec{Users: 1, Stop: stop{step, "self"}})
+				out, killed := r.run(sessionSpec{Users: 1, Stop: stop{Step: step, Whom: "self"}})
 				if !killed {
 					t.Fatalf("the session was not killed: %s", out)
 				}
@@ -399,9 +418,9 @@ func (r *remote) lost(err error) {
 func TestKillOfASessionWithAWorkerAtEachStep(t *testing.T) {
 	for _, rotate := range servers() {
 		for _, step := range append(handingSteps, workerSteps...) {
-			spec := sessionSpec{Users: 1, Worker: &stop{step, "parent"}}
+			spec := sessionSpec{Users: 1, Worker: &stop{Step: step, Whom: "parent"}}
 			if strings.Contains(strings.Join(handingSteps, " "), step) {
-				spec = sessionSpec{Users: 1, Stop: stop{step, "self"}, Worker: &none}
+				spec = sessionSpec{Users: 1, Stop: stop{Step: step, Whom: "self"}, Worker: &none}
 			}
 			t.Run(fmt.Sprintf("rotate=%v/%s", rotate, step), func(t *testing.T) {
 				t.Parallel()
@@ -432,7 +451,7 @@ func TestKillOfAWorkerAtEachStep(t *testing.T) {
 			t.Run(fmt.Sprintf("rotate=%v/%s", rotate, step), func(t *testing.T) {
 				t.Parallel()
 				r := newRemote(t, rotate)
-				got, err := r.next(spawner(stop{step, "self"}))
+				got, err := r.next(spawner(stop{Step: step, Whom: "self"}))
 				if rotate && step == "answered" {
 					r.lost(err)
 					return
@@ -459,7 +478,7 @@ func TestWorkerWithoutAJobEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, in := range []string{"", "\n", "{}\n", `{"Dir":"/tmp","StoreKey":"AAAA"}` + "\n", strings.Repeat("x", 5<<20)} {
-		cmd := exec.CommandContext(t.Context(), self, asWorker, "", "")
+		cmd := exec.CommandContext(t.Context(), self, asWorker, "", "", "0")
 		cmd.Stdin = strings.NewReader(in)
 		out, err := cmd.Output()
 		var exit *exec.ExitError
@@ -473,7 +492,7 @@ func TestWorkerWithoutAJobEnds(t *testing.T) {
 // has the new tokens: it goes on trying.
 func TestWorkerSavesLate(t *testing.T) {
 	r := newRemote(t, true)
-	out, killed := r.run(sessionSpec{Users: 1, Worker: &stop{"answered", "full"}})
+	out, killed := r.run(sessionSpec{Users: 1, Worker: &stop{Step: "answered", Whom: "full"}})
 	if !killed {
 		t.Fatalf("the session was not killed: %s", out)
 	}
