@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"kb/internal/oauth"
 	"kb/internal/secret"
 )
+
+var fixedPort = regexp.MustCompile(`^(http://[^/:]+:)[0-9]+/`)
 
 // goldenNow is the time at which golden grants are made.
 var goldenNow = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -47,6 +50,7 @@ func runGrant(p *Provider, g *golden.Grant, v *vendor, transport http.RoundTripp
 	if !ok || m.Server == nil {
 		return []error{fmt.Errorf("no method %q with a server", g.Method)}
 	}
+	v.here, v.there = "", ""
 	v.fetch, v.asked, v.bound = map[string]*golden.Step{}, map[string]bool{}, map[string]string{}
 	for i := range g.Steps {
 		if s := &g.Steps[i]; s.Title == "fetch" {
@@ -130,11 +134,18 @@ func (r *grantRun) code(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	l, err := r.flows.Loopback(ctx, r.server, r.client, r.scopes)
+	// The port that a definition fixes may be another's on this machine: any port
+	// stands for it here, and what arrives is compared as if it were the fixed one.
+	server := r.server
+	server.RedirectTo = fixedPort.ReplaceAllString(server.RedirectTo, "${1}{port}/")
+	l, err := r.flows.Loopback(ctx, server, r.client, r.scopes)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	if server.RedirectTo != r.server.RedirectTo {
+		r.v.here, r.v.there = l.Redirect(), r.server.RedirectTo
+	}
 	opened, err := url.Parse(l.URL())
 	if err != nil {
 		return err

@@ -28,6 +28,8 @@ type vendor struct {
 	asked  map[string]bool   // fetches that were made
 	bound  map[string]string // what stood for a name in braces
 	diffs  []error
+
+	here, there string // a redirect URI, and the one that it stands for
 }
 
 // next says what the flow is to ask now.
@@ -182,6 +184,9 @@ func (v *vendor) sameParams(where string, want []golden.Pair, got map[string]str
 	got = maps.Clone(got)
 	for _, p := range want {
 		value, ok := got[p.Name]
+		if v.here != "" && value == v.here {
+			value = v.there
+		}
 		if !ok {
 			v.differ("%s: %s does not arrive", where, p.Name)
 		} else if !v.fits(p.Value, value) {
