@@ -84,6 +84,54 @@ func TestLargeBodiesAreNotKept(t *testing.T) {
 	})
 }
 
+// The machine's clock is set while a connection is new and a stream is silent:
+// limits are of time that has passed, and end neither.
+func TestClockThatIsSetEndsNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world, c *http.Client, up func(*httptest.Server)) {
+		next := make(chan struct{})
+		defer close(next)
+		w.https(good, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			for {
+				_ = http.NewResponseController(rw).Flush()
+				select {
+				case <-next:
+					_, _ = io.WriteString(rw, "data\n")
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}), up)
+		resp, err := c.Get("https://good.example/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		br := bufio.NewReader(resp.Body)
+		fresh, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer fresh.Close()
+		eventually(t, "the new connection", func() bool { return inPhase(w.server, phaseHead) })
+		for _, set := range []time.Duration{8 * time.Hour, -8 * time.Hour} {
+			w.clock.set.Store(int64(set))
+			w.server.scan(w.server.steady())
+			select {
+			case next <- struct{}{}:
+			case <-time.After(5 * time.Second):
+				t.Fatalf("set by %v the stream has ended", set)
+			}
+			if line, err := br.ReadString('\n'); err != nil || line != "data\n" {
+				t.Fatalf("set by %v the stream says %q, %v", set, line, err)
+			}
+		}
+		_, _ = io.WriteString(fresh, "CONNECT good.example:443 HTTP/1.1\r\nHost: good.example:443\r\n\r\n")
+		if line, err := bufio.NewReader(fresh).ReadString('\n'); err != nil || !strings.Contains(line, " 407 ") {
+			t.Errorf("the new connection is told %q, %v", line, err)
+		}
+	})
+}
+
 // A stream that speaks now and then lives for as long as it likes; one that
 // falls silent ends at the limit, and the client is told.
 func TestLongStreamLivesAndSilentOneEnds(t *testing.T) {

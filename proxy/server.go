@@ -28,8 +28,8 @@ type Options struct {
 	Resolver Resolver
 	// Roots verify upstreams. Nil means the system's.
 	Roots *x509.CertPool
-	// Now tells the time, for certificates, idle limits and Outcome.Elapsed.
-	// Nil means time.Now.
+	// Now tells the time, for certificates and Outcome.Elapsed. Nil means
+	// time.Now. Limits go by a clock that nobody sets.
 	Now func() time.Time
 	// Limits bounds what clients and upstreams can hold. Zero fields take
 	// their defaults.
@@ -54,6 +54,7 @@ type Server struct {
 	resolver Resolver
 	roots    *x509.CertPool
 	now      func() time.Time
+	steady   func() time.Time // for limits: a clock that is set ends no connection
 	limits   Limits
 	dialAddr func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 
@@ -89,7 +90,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		policy: o.Policy, ca: o.CA, token: o.Token, resolver: o.Resolver, roots: o.Roots,
-		now: o.Now, limits: o.Limits.withDefaults(), dialAddr: o.Dial,
+		now: o.Now, steady: steadyClock(), limits: o.Limits.withDefaults(), dialAddr: o.Dial,
 		conns:     make(map[*conn]struct{}),
 		listeners: make(map[net.Listener]netip.AddrPort),
 		empty:     make(chan struct{}),
@@ -103,7 +104,7 @@ func New(o Options) (*Server, error) {
 	if s.dialAddr == nil {
 		s.dialAddr = dialTCP
 	}
-	s.clock.Store(s.now().UnixNano())
+	s.clock.Store(s.steady().UnixNano())
 	s.throttle.now = s.now
 	s.pool = newPool(s.limits, s.now)
 	s.h2 = newH2Pool(s)
@@ -281,7 +282,7 @@ func (s *Server) scanLoop() {
 	for {
 		select {
 		case <-t.C:
-			s.scan(s.now())
+			s.scan(s.steady())
 		case <-s.ctx.Done():
 			return
 		}
@@ -297,5 +298,12 @@ func (s *Server) scan(now time.Time) {
 	for _, c := range list {
 		c.check(now)
 	}
-	s.pool.reap(now)
+	s.pool.reap(s.now())
+}
+
+// steadyClock starts at the machine's time and then only passes. Trackers keep
+// nanoseconds, which have no monotonic reading.
+func steadyClock() func() time.Time {
+	began := time.Now()
+	return func() time.Time { return began.Add(time.Since(began)) }
 }

@@ -54,9 +54,13 @@ type world struct {
 	dials atomic.Int64
 }
 
-type clock struct{ offset atomic.Int64 }
+type clock struct {
+	offset atomic.Int64
+	set    atomic.Int64 // the machine's clock, by hand
+}
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) now() time.Time          { return c.steady().Add(time.Duration(c.set.Load())) }
+func (c *clock) steady() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 // testPolicy intercepts the names it has credentials for and tunnels the rest.
@@ -195,6 +199,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	if w.server, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	w.server.steady = w.clock.steady
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
