@@ -111,8 +111,8 @@ func (b *Broker) tokenState(s *LoginState, c *credentials) {
 		s.State, s.Reason = StateUnknown, err.Error()
 		return
 	}
-	if had && token.Made.Before(c.login.Created) {
-		token, had = state.Token{}, false // of a login that another device replaced
+	if had && !refresh.Owns(&token, c.login.Created, c.login.Account) {
+		token, had = state.Token{}, false // of a login that was replaced
 	}
 	var journal *state.JournalEntry
 	if entry, ok, err := b.store.Journal(key); err == nil && ok {

@@ -101,7 +101,7 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 		Access: got.Access, Refresh: got.Refresh, Type: got.Type,
 		// The life is counted from before the request: no longer than the server counts it.
 		Obtained: began, Expires: got.Expires, Scopes: got.Scopes,
-		Made: j.made, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
+		Made: j.made, Account: j.old.Account, Taken: j.old.Taken, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
 		State: StateOK, Since: j.old.Since,
 	}
 	if t.Refresh.IsZero() {
