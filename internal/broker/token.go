@@ -54,8 +54,12 @@ func (b *Broker) canHold(c *credentials) error {
 	return nil
 }
 
-// bindToken makes a token what goes on the login's requests.
+// bindToken makes a token what goes on the login's requests, if it is for
+// those.
 func (c *credentials) bindToken(token state.Token) (*bound, error) {
+	if token.For != c.what {
+		return nil, fmt.Errorf("use the token of %s: %w", c.key.provider, errTurnedAway)
+	}
 	if now := c.bound.Load(); now != nil && now.token.Equal(token.Access) {
 		return now, nil
 	}
@@ -80,7 +84,7 @@ func (b *Broker) bindStored(c *credentials) {
 		return // what is in memory goes on, and it is looked at again
 	}
 	c.seen = mark
-	if !ok || token.Access.IsZero() || !refresh.Owns(&token, c.login.Created, c.login.Account) {
+	if !ok || token.Access.IsZero() || !refresh.Owns(&token, c.login.Created, c.login.Account) || token.For != c.what {
 		c.bound.Store(nil)
 		return
 	}

@@ -121,7 +121,7 @@ func (m *Manager) hold(e *entry, t state.Token, ok bool, mark state.TokenMark) {
 }
 
 func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
-	v := view{token: e.token, has: e.has, ours: e.has && Owns(&e.token, l.Made, l.Account)}
+	v := view{token: e.token, has: e.has, ours: e.has && Owns(&e.token, l.Made, l.Account) && e.token.For == l.For}
 	t := &e.token
 	switch {
 	case !v.ours || t.Access.IsZero():

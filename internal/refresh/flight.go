@@ -97,15 +97,12 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 	if err := m.stays(&v, l, force); err != nil {
 		return view{}, err
 	}
-	if v.has && !v.ours && v.token.Made.After(l.Made) {
-		return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device holds tokens of a later login, which the vault does not have"}
-	}
 	grant, err := l.Grant()
 	e.granted(err, m.o.Elapsed())
 	if err != nil {
 		return view{}, err
 	}
-	j := job{key: l.Key, grant: grant, made: l.Made, shared: state.TokenHash(l.Shared), had: v.has, memory: m.inMemory(e)}
+	j := job{key: l.Key, grant: grant, made: l.Made, what: l.For, shared: state.TokenHash(l.Shared), had: v.has, memory: m.inMemory(e)}
 	if v.ours {
 		j.old = v.token
 		if v.token.Made.After(j.made) {
@@ -113,6 +110,9 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 		}
 	}
 	if !grant.minted() {
+		if v.has && !v.ours && v.token.Made.After(l.Made) {
+			return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device holds tokens of a later login, which the vault does not have"}
+		}
 		if j.refresh = source(j.old, l); j.refresh.IsZero() {
 			return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device has no tokens of it"}
 		}

@@ -48,6 +48,9 @@ type Login struct {
 	// Account is whose the login is, "" where nobody was asked. Tokens of a later
 	// login, of which the caller may not know yet, are used if they are of the same.
 	Account string
+	// For says what the login's tokens are for. Tokens that were got for
+	// something else are not used, and none of them is sent anywhere.
+	For string
 	// Shared is the refresh token that the vault holds, if it holds one.
 	Shared secret.Value
 	// OnRotate is told that the provider gave another refresh token than Shared,

@@ -309,3 +309,25 @@ func TestTokensOfAnotherAccountAreNotUsed(t *testing.T) {
 		t.Errorf("after a refresh they are %q's", now.Account)
 	}
 }
+
+// What a login makes of its own keys it makes anew: a vault that was restored
+// needs nobody to log in.
+func TestMintedTokensOfAnotherAccountAreMadeAnew(t *testing.T) {
+	r := newRig(t, time.Hour).loggedIn()
+	r.login.Grant = func() (refresh.Grant, error) { return refresh.Grant{Kind: refresh.KindClientCredentials}, nil }
+	r.login.Account = "me"
+	later := r.stored()
+	later.Account, later.Made, later.Refresh = "somebody else", r.login.Made.Add(time.Minute), secret.Value{}
+	if err := r.store.PutToken(t.Context(), r.login.Key, later); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.use(r.m); got.Access.Equal(later.Access) {
+		t.Error("another account's token was used")
+	}
+	if now := r.stored(); !now.Made.Equal(r.login.Made) {
+		t.Errorf("stored: tokens of %v", now.Made)
+	}
+	r.requests(1)
+	r.use(r.m)
+	r.requests(1)
+}

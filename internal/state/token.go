@@ -38,6 +38,9 @@ type Token struct {
 	// Taken is the hash of the refresh token of another program that these
 	// tokens, or those before them, were taken from (kb import).
 	Taken string
+	// For says what the tokens were granted for, where that is not the owner's
+	// alone to change: those that were got for something else do not serve it.
+	For string
 	// Shared is the hash of the refresh token that the vault held when these
 	// tokens were made from it; empty for a login of this device only.
 	Shared string
@@ -66,6 +69,7 @@ type tokenRecord struct {
 	Made     time.Time `json:"made,omitzero"`
 	Account  string    `json:"account,omitempty"`
 	Taken    string    `json:"taken,omitempty"`
+	For      string    `json:"for,omitempty"`
 	Shared   string    `json:"shared,omitempty"`
 	Server   []byte    `json:"server,omitempty"`
 	Client   string    `json:"client,omitempty"`
@@ -87,7 +91,7 @@ func encodeToken(t Token) []byte {
 	b, err := json.Marshal(tokenRecord{
 		Access: []byte(t.Access.Reveal()), Refresh: []byte(t.Refresh.Reveal()), Type: t.Type,
 		Obtained: wall(t.Obtained), Expires: wall(t.Expires), Scopes: t.Scopes,
-		Made: wall(t.Made), Account: t.Account, Taken: t.Taken, Shared: t.Shared, Server: t.Server, Client: t.Client,
+		Made: wall(t.Made), Account: t.Account, Taken: t.Taken, For: t.For, Shared: t.Shared, Server: t.Server, Client: t.Client,
 		State: t.State, Since: wall(t.Since), Reason: t.Reason, Failures: t.Failures, Retry: wall(t.Retry),
 	})
 	if err != nil {
@@ -104,7 +108,7 @@ func decodeToken(name string, b []byte) (Token, error) {
 	return Token{
 		Access: secret.New(string(r.Access)), Refresh: secret.New(string(r.Refresh)), Type: r.Type,
 		Obtained: r.Obtained, Expires: r.Expires, Scopes: r.Scopes,
-		Made: r.Made, Account: r.Account, Taken: r.Taken, Shared: r.Shared, Server: r.Server, Client: r.Client,
+		Made: r.Made, Account: r.Account, Taken: r.Taken, For: r.For, Shared: r.Shared, Server: r.Server, Client: r.Client,
 		State: r.State, Since: r.Since, Reason: r.Reason, Failures: r.Failures, Retry: r.Retry,
 	}, nil
 }
