@@ -198,14 +198,14 @@ func showImports(a *app, o importOptions, list []importJSON, looking bool) error
 		}
 		who := ""
 		if l.Account != "" {
-			who = " as " + l.Account
+			who = cleanLines(" as " + l.Account)
 		}
 		fmt.Fprintf(a.err, "profile %s is logged in at %s%s\n", l.Profile, l.Provider, who)
 		if l.Moves {
-			fmt.Fprintf(a.err, "%s holds a placeholder now; what it held is in %s, encrypted to this device (age -d -i IDENTITY opens it)\n", l.Path, l.Backup)
+			fmt.Fprintf(a.err, "%s holds a placeholder now; what it held is in %s, encrypted to this device (age -d -i IDENTITY opens it)\n", plain.Clean(l.Path), plain.Clean(l.Backup))
 		}
 		if l.Note != "" {
-			fmt.Fprintf(a.err, "note: %s\n", l.Note)
+			fmt.Fprintf(a.err, "note: %s\n", cleanLines(l.Note))
 		}
 	}
 	return nil

@@ -128,6 +128,7 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	if _, err := b.loginOf(spec.Profile, f.Provider, spec.As); err == nil && !spec.Replace {
 		return fail(ErrLoginExists)
 	}
+	written := b.writtenByOthers(spec.Profile, f.Provider)
 	definition, err := b.Definition(spec.Profile, f.Provider, f.Base)
 	if err != nil {
 		return ImportResult{}, err
@@ -150,7 +151,7 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	}
 	g := &granting{
 		b: b, o: OAuthLogin{Sync: SyncNo, Verify: f.Expires.IsZero() || b.now().Before(f.Expires)},
-		home: home, full: spec.Profile, login: login, definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
+		home: home, full: spec.Profile, login: login, what: grantedFor(login, written), definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
 	}
 	if f.ClientID != "" {
 		g.record = &vaultfile.Client{Name: clientName(f.Provider, f.Base), ClientID: f.ClientID}
