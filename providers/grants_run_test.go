@@ -99,7 +99,8 @@ func (r *grantRun) all(ctx context.Context) error {
 		return err
 	}
 	r.server = oauthServer(definition)
-	if r.method.Flow != FlowOAuth {
+	r.have.Refresh = secret.New(r.g.Held)
+	if !r.method.Renews() {
 		return r.minted(ctx, definition, fields)
 	}
 	if r.method.Discover {

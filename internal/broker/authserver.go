@@ -87,7 +87,7 @@ func (b *Broker) serverFor(ctx context.Context, l vaultfile.Login, m *providers.
 		return oauth.Server{}, err
 	}
 	server = habits(server, m.Server)
-	client, err := b.protocolClient(l.Profile, record)
+	client, err := b.protocolClient(l, record)
 	if err != nil {
 		return oauth.Server{}, err
 	}

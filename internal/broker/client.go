@@ -109,7 +109,7 @@ func (b *Broker) clientRecord(full, name string) (vaultfile.Client, bool) {
 func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client, error) {
 	for _, name := range []string{l.Client, clientName(l.Provider, l.Base)} {
 		if record, ok := b.clientRecord(l.Profile, name); ok {
-			return b.protocolClient(l.Profile, record)
+			return b.protocolClient(l, record)
 		}
 	}
 	if id, ok := providers.BuildClient(l.Provider); ok && m.Client == providers.ClientBuild {
@@ -124,13 +124,13 @@ func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client,
 	return oauth.Client{}, fmt.Errorf("log in at %s: %w", l.Provider, ErrNoClient)
 }
 
-// protocolClient is a client's record, in the vault of a profile, as the
-// protocol has it. A secret that is elsewhere is fetched.
-func (b *Broker) protocolClient(full string, c vaultfile.Client) (oauth.Client, error) {
+// protocolClient is a client's record, for a login of a profile by its full
+// name, as the protocol has it. A secret that is elsewhere is fetched.
+func (b *Broker) protocolClient(l vaultfile.Login, c vaultfile.Client) (oauth.Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), referenceWait)
 	defer cancel()
-	v, _ := b.split(full)
-	secret, err := b.clientSecret(ctx, v, c)
+	v, _ := b.split(l.Profile)
+	secret, err := b.clientSecret(ctx, v, l, c)
 	return oauth.Client{ID: c.ClientID, Secret: secret, Redirect: c.Redirect}, err
 }
 

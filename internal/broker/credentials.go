@@ -26,6 +26,7 @@ type credentials struct {
 	rules      *providers.Compiled // which requests are meant for it, whatever it holds
 	endpoints  []endpoint          // where its tokens are asked for
 	base       authority           // of the login's own base URL; zero when it has none
+	what       string              // its tokens are for, see Broker.grantedFor
 	problem    string              // why it cannot be used; empty when it can
 	unresolved bool                // the problem is a reference, and may go away
 

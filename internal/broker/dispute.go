@@ -85,7 +85,13 @@ func (b *Broker) join(l vaultfile.Login, resolve func(field, ref string) (secret
 	}
 	b.mu.RUnlock()
 	if !disputed {
-		return join(l, b.catalogOf(l.Profile), resolve)
+		for {
+			what := b.grantedFor(l)
+			c := join(l, b.catalogOf(l.Profile), resolve)
+			if c.what = what; b.grantedFor(l) == what { // else the vault was read again in between
+				return c
+			}
+		}
 	}
 	c := &credentials{login: l, key: keyOf(l), problem: d.reason}
 	if definition, err := d.definition.ForBase(l.Base); err == nil {

@@ -136,7 +136,7 @@ func (f *fixture) goldenToken(t *testing.T, login vaultfile.Login) {
 	if !c.flows() {
 		return
 	}
-	token := state.Token{Access: login.Secrets[providers.TokenField], State: StateOK}
+	token := state.Token{Access: login.Secrets[providers.TokenField], For: c.what, State: StateOK}
 	if err := f.broker.store.PutToken(t.Context(), key, token); err != nil {
 		t.Fatal(err)
 	}

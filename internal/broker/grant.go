@@ -48,9 +48,9 @@ func (b *Broker) tokenKey(key loginKey) state.LoginKey {
 // upkept is a login, of a profile by its full name, for the engine that keeps
 // its tokens.
 func (b *Broker) upkept(l vaultfile.Login) refresh.Login {
-	key := keyOf(l)
+	key, what := keyOf(l), b.grantedFor(l)
 	up := refresh.Login{
-		Key: b.tokenKey(key), Made: l.Created, Shared: l.Secrets[refreshField],
+		Key: b.tokenKey(key), Made: l.Created, For: what, Shared: l.Secrets[refreshField],
 		// What the vault holds when a token is needed counts, not what it held
 		// when the session began.
 		Grant: func() (refresh.Grant, error) {
@@ -60,13 +60,44 @@ func (b *Broker) upkept(l vaultfile.Login) refresh.Login {
 			if err != nil {
 				return refresh.Grant{}, err
 			}
-			return b.grant(ctx, now)
+			g, err := b.grant(ctx, now)
+			if err == nil && b.grantedFor(now) != what {
+				err = fmt.Errorf("refresh %s: %w", key.provider, errTurnedAway)
+			}
+			return g, err
 		},
 	}
 	if !up.Shared.IsZero() {
 		up.OnRotate = func(ctx context.Context) error { return b.demote(ctx, key) }
 	}
 	return up
+}
+
+// errTurnedAway says that a login's tokens would go elsewhere than they were
+// granted for.
+var errTurnedAway = errors.New("what its vault says of the login was changed, so that its tokens may go elsewhere than they were granted for")
+
+// grantedFor says what the tokens of a login, of a profile by its full name,
+// are for: by which method, at which address, and by which definition, where
+// that is in a vault that others write. Tokens that this device holds serve
+// nothing else, as its references do not (see referenceUse): a person logs in
+// anew, or they stay where they are.
+func (b *Broker) grantedFor(l vaultfile.Login) string {
+	return grantedFor(l, b.writtenByOthers(l.Profile, l.Provider))
+}
+
+func grantedFor(l vaultfile.Login, definition string) string {
+	return fmt.Sprintf("%q %q %s", l.Method, l.Base, definition)
+}
+
+// writtenByOthers is the hash of a definition that a profile's vault has, if
+// that is not the device's own; else empty.
+func (b *Broker) writtenByOthers(full, provider string) string {
+	v, _ := b.split(full)
+	if v == nil || v == b.primary {
+		return ""
+	}
+	return b.ownDefinition(v, provider)
 }
 
 // grant says how a login gets new tokens.
@@ -179,7 +210,7 @@ func (b *Broker) mint(ctx context.Context, c *credentials, try bool) (*bound, st
 	}
 	token := state.Token{
 		Access: tokens.Access, Type: tokens.Type, Obtained: began, Expires: tokens.Expires.Round(0), Scopes: tokens.Scopes,
-		State: StateOK, Since: began,
+		For: c.what, State: StateOK, Since: began,
 	}
 	now, err := c.bindToken(token)
 	if err != nil {

@@ -106,12 +106,8 @@ func (b *Broker) FindImport(source string) (*Importable, error) {
 // holdsPlaceholder reports whether a program's refresh token is what kb put
 // there.
 func (b *Broker) holdsPlaceholder(f *adopt.Found) bool {
-	for _, l := range b.All().Logins {
-		if a, ok, err := b.store.Agent(b.tokenKey(keyOf(l))); ok && err == nil && secret.New(a.Refresh).Equal(f.Refresh) {
-			return true
-		}
-	}
-	return false
+	agents, err := b.store.Agents()
+	return err == nil && slices.ContainsFunc(agents, func(a state.Agent) bool { return secret.New(a.Refresh).Equal(f.Refresh) })
 }
 
 // Import takes a program's login over. One that moves is kept in kb first, and
@@ -132,6 +128,7 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	if _, err := b.loginOf(spec.Profile, f.Provider, spec.As); err == nil && !spec.Replace {
 		return fail(ErrLoginExists)
 	}
+	written := b.writtenByOthers(spec.Profile, f.Provider)
 	definition, err := b.Definition(spec.Profile, f.Provider, f.Base)
 	if err != nil {
 		return ImportResult{}, err
@@ -154,7 +151,7 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	}
 	g := &granting{
 		b: b, o: OAuthLogin{Sync: SyncNo, Verify: f.Expires.IsZero() || b.now().Before(f.Expires)},
-		home: home, full: spec.Profile, login: login, definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
+		home: home, full: spec.Profile, login: login, what: grantedFor(login, written), definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
 	}
 	if f.ClientID != "" {
 		g.record = &vaultfile.Client{Name: clientName(f.Provider, f.Base), ClientID: f.ClientID}

@@ -45,7 +45,7 @@ func (g *granting) keep(ctx context.Context, tokens oauth.Tokens) (LoginResult, 
 	token := state.Token{
 		Access: tokens.Access, Refresh: tokens.Refresh, Type: tokens.Type,
 		Obtained: b.now().Round(0), Expires: tokens.Expires.Round(0), Scopes: g.login.Scopes,
-		Client: g.login.Client, State: StateOK, Since: b.now().Round(0),
+		For: g.what, Client: g.login.Client, State: StateOK, Since: b.now().Round(0),
 	}
 	if synced {
 		g.login.Secrets = map[string]secret.Value{refreshField: tokens.Refresh}
@@ -125,7 +125,7 @@ func (g *granting) verify(ctx context.Context, tokens oauth.Tokens) (account, no
 	if c.problem != "" {
 		return "", "", fmt.Errorf("log in at %s: %s", login.Provider, c.problem)
 	}
-	now, err := c.bindToken(state.Token{Access: tokens.Access, Expires: tokens.Expires})
+	now, err := c.bindToken(state.Token{Access: tokens.Access, Expires: tokens.Expires, For: c.what})
 	if err != nil {
 		return "", "", fmt.Errorf("log in at %s: %w", login.Provider, err)
 	}

@@ -86,14 +86,16 @@ func (b *Broker) leaving(spec LogoutSpec) (leaving, error) {
 	if c.method == nil || !c.method.Renews() {
 		out.plan.Key = true
 		if c.method != nil && c.flows() {
-			out.server, _ = b.serverKnown(l, c.method)
+			if out.token.For == c.what {
+				out.server, _ = b.serverKnown(l, c.method)
+			}
 			out.client = clientIn(l.Secrets)
 		}
 		out.plan.Revokes = out.server.Revocation != "" && out.had
 		return out, nil
 	}
 	out.plan.Removes = spec.Everywhere
-	if out.server, err = b.serverKnown(l, c.method); err != nil {
+	if out.server, err = b.serverKnown(l, c.method); err != nil || out.had && out.token.For != c.what {
 		out.server = storedServer(out.token)
 	}
 	out.client, _ = b.clientOf(l, c.method)
@@ -145,7 +147,7 @@ func (b *Broker) Logout(ctx context.Context, spec LogoutSpec) (LogoutResult, err
 	}
 	if out.shared && !out.plan.Removes {
 		return result, b.store.PutToken(ctx, out.key, state.Token{
-			Made: out.plan.Login.Created, Shared: state.TokenHash(out.plan.Login.Secrets[refreshField]),
+			Made: out.plan.Login.Created, For: b.grantedFor(out.plan.Login), Shared: state.TokenHash(out.plan.Login.Secrets[refreshField]),
 			State: StateNeedsLogin, Since: b.now().Round(0), Reason: "logged out on this device",
 		})
 	}

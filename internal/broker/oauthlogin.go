@@ -119,6 +119,7 @@ type granting struct {
 	home       *vault
 	full       string          // the profile's full name
 	login      vaultfile.Login // its Profile is as its vault has it
+	what       string          // its tokens are for; older than the definition, never younger
 	definition *providers.Provider
 	method     *providers.Method
 	server     oauth.Server
@@ -141,6 +142,7 @@ func (b *Broker) granting(ctx context.Context, o OAuthLogin) (*granting, error) 
 	if b.ci {
 		return fail(vaultfile.ErrReadOnly)
 	}
+	written := b.writtenByOthers(g.full, g.login.Provider)
 	if g.definition, err = b.Definition(g.full, g.login.Provider, g.login.Base); err != nil {
 		return nil, err
 	}
@@ -149,6 +151,7 @@ func (b *Broker) granting(ctx context.Context, o OAuthLogin) (*granting, error) 
 		return fail(ErrNoFlow)
 	}
 	g.login.Method = g.method.Name
+	g.what = grantedFor(g.login, written)
 	if o.Sync == SyncYes && g.method.Refresh == "rotate" {
 		return fail(ErrRotates)
 	}
@@ -169,20 +172,19 @@ func (b *Broker) granting(ctx context.Context, o OAuthLogin) (*granting, error) 
 
 // findClient finds the client to ask with, or makes it.
 func (g *granting) findClient(ctx context.Context) (err error) {
-	b := g.b
+	b, at := g.b, g.login
+	at.Profile = g.full
 	if g.o.Client != nil {
 		record := *g.o.Client
 		record.Name = cmp.Or(record.Name, clientName(g.login.Provider, g.login.Base))
 		g.record, g.login.Client = &record, record.Name
 		v, _ := b.split(g.full)
-		if err := b.wantClient(ctx, v, record); err != nil {
+		if err := b.wantClient(ctx, v, at, record); err != nil {
 			return err
 		}
-		g.client, err = b.protocolClient(g.full, record)
+		g.client, err = b.protocolClient(at, record)
 		return err
 	}
-	at := g.login
-	at.Profile = g.full
 	if g.method.Client == providers.ClientDynamic {
 		at.Client = dynamicName(g.login.Provider, g.server)
 		record, ok := b.clientRecord(g.full, at.Client)
@@ -192,7 +194,7 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 		}
 		if err == nil {
 			g.login.Client = record.Name
-			g.client, err = b.protocolClient(g.full, record)
+			g.client, err = b.protocolClient(at, record)
 			g.server.ClientAuth = authFor(g.server, g.client)
 			return err
 		}

@@ -21,6 +21,7 @@ type pendingLogin struct {
 	Method   string        `json:"method"`
 	Base     string        `json:"base,omitempty"`
 	Client   string        `json:"client"` // the id that the code belongs to
+	For      string        `json:"for"`    // what the login's tokens will be
 }
 
 // keepPending keeps a device code, and the client that it belongs to.
@@ -28,7 +29,7 @@ func (g *granting) keepPending(ctx context.Context, d *oauth.Device) error {
 	p := d.Pending()
 	text, err := json.Marshal(pendingLogin{
 		Code: p.Code.Reveal(), User: p.UserCode, URL: p.VerificationURI, Complete: p.VerificationURIComplete,
-		Expires: p.Expires.Round(0), Interval: p.Interval, Method: g.method.Name, Base: g.login.Base, Client: g.client.ID,
+		Expires: p.Expires.Round(0), Interval: p.Interval, Method: g.method.Name, Base: g.login.Base, Client: g.client.ID, For: g.what,
 	})
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (g *granting) pending() (*oauth.Device, error) {
 	}
 	var p pendingLogin
 	if json.Unmarshal([]byte(text.Reveal()), &p) != nil || !g.b.now().Before(p.Expires) ||
-		p.Method != g.method.Name || p.Base != g.login.Base || p.Client != g.client.ID {
+		p.Method != g.method.Name || p.Base != g.login.Base || p.Client != g.client.ID || p.For != g.what {
 		return nil, g.b.store.DeletePending(key)
 	}
 	return g.b.oauth().ResumeDevice(g.server, g.client, oauth.DevicePending{

@@ -55,11 +55,11 @@ func (b *Broker) References(ctx context.Context) ([]Reference, error) {
 	b.mu.RUnlock()
 	for _, v := range vaults {
 		for _, c := range v.contents.Clients {
-			if c.SecretRef != "" {
-				provider, _, _ := strings.Cut(c.Name, "/")
+			for _, l := range usersOf(c, v.contents.Logins) {
 				list = append(list, Reference{
-					Provider: provider, Client: c.Name, Field: "client secret", Ref: c.SecretRef, Vault: v.name, Goes: "the authorization server of " + c.Name,
-					home: v, use: func(s secretref.Source) string { return b.clientUse(v, c, s) },
+					Provider: l.Provider, Client: c.Name, Field: "client secret", Ref: c.SecretRef, Vault: v.name,
+					Goes: strings.TrimSuffix("the authorization server of "+l.Provider+" "+l.Base, " "),
+					home: v, use: func(s secretref.Source) string { return b.clientUse(v, l, c, s) },
 				})
 			}
 		}
@@ -70,6 +70,27 @@ func (b *Broker) References(ctx context.Context) ([]Reference, error) {
 		}
 	}
 	return list, nil
+}
+
+// usersOf are the logins, one for each address, for which a client's secret is
+// fetched, if it is a reference: those that name the client, else one at the
+// provider that its own name names.
+func usersOf(c vaultfile.Client, logins []vaultfile.Login) []vaultfile.Login {
+	if c.SecretRef == "" {
+		return nil
+	}
+	var users []vaultfile.Login
+	for _, l := range logins {
+		known := slices.ContainsFunc(users, func(u vaultfile.Login) bool { return u.Provider == l.Provider && u.Base == l.Base })
+		if !known && (l.Client == c.Name || clientName(l.Provider, l.Base) == c.Name) {
+			users = append(users, l)
+		}
+	}
+	if users == nil {
+		provider, _, _ := strings.Cut(c.Name, "@")
+		users = []vaultfile.Login{{Provider: provider}}
+	}
+	return users
 }
 
 // standOf fills in how a reference stands.
@@ -140,9 +161,9 @@ func (b *Broker) AcceptReference(ctx context.Context, r Reference, agreed string
 	return b.store.AcceptReference(ctx, r.home.name, r.use(source))
 }
 
-// clientSecret is the secret of an OAuth client in a vault, fetched if it is a
-// reference.
-func (b *Broker) clientSecret(ctx context.Context, v *vault, c vaultfile.Client) (secret.Value, error) {
+// clientSecret is the secret of an OAuth client in a vault, for a login there,
+// fetched if it is a reference.
+func (b *Broker) clientSecret(ctx context.Context, v *vault, l vaultfile.Login, c vaultfile.Client) (secret.Value, error) {
 	if c.SecretRef == "" {
 		return c.ClientSecret, nil
 	}
@@ -154,16 +175,15 @@ func (b *Broker) clientSecret(ctx context.Context, v *vault, c vaultfile.Client)
 		if err != nil {
 			return err
 		}
-		if slices.Contains(uses, b.clientUse(v, c, source)) {
+		if slices.Contains(uses, b.clientUse(v, l, c, source)) {
 			return nil
 		}
-		provider, _, _ := strings.Cut(c.Name, "/")
-		return &UnagreedError{c.SecretRef, v.name, source, "kb reference accept " + provider}
+		return &UnagreedError{c.SecretRef, v.name, source, "kb reference accept " + l.Provider}
 	})
 }
 
 // wantClient keeps that this device's user gave a client its reference.
-func (b *Broker) wantClient(ctx context.Context, v *vault, c vaultfile.Client) error {
+func (b *Broker) wantClient(ctx context.Context, v *vault, l vaultfile.Login, c vaultfile.Client) error {
 	if c.SecretRef == "" || !b.asksFor(v, c.SecretRef) {
 		return nil
 	}
@@ -171,14 +191,14 @@ func (b *Broker) wantClient(ctx context.Context, v *vault, c vaultfile.Client) e
 	if err != nil {
 		return err
 	}
-	return b.store.AcceptReference(ctx, v.name, b.clientUse(v, c, source))
+	return b.store.AcceptReference(ctx, v.name, b.clientUse(v, l, c, source))
 }
 
 // clientUse is what a client's reference is for, as referenceUse says it of a
-// login's.
-func (b *Broker) clientUse(v *vault, c vaultfile.Client, source secretref.Source) string {
-	provider, _, _ := strings.Cut(c.Name, "/")
-	return fmt.Sprintf("client/%s %q %q %q %s %q", c.Name, c.Issuer, c.ClientID, c.SecretRef, b.ownDefinition(v, provider), source.String())
+// login's: whoever writes the vault can name the client in any login there, and
+// that login's server is where the value is sent.
+func (b *Broker) clientUse(v *vault, l vaultfile.Login, c vaultfile.Client, source secretref.Source) string {
+	return fmt.Sprintf("client/%s %q %q %q %q %q %s %q", c.Name, c.Issuer, c.ClientID, c.SecretRef, l.Provider, l.Base, b.ownDefinition(v, l.Provider), source.String())
 }
 
 // ownDefinition is the hash of a vault's own definition of a provider, empty

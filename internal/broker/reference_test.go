@@ -138,21 +138,22 @@ func TestClientSecretByReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unagreed *UnagreedError
-	if _, err := f.broker.clientSecret(t.Context(), f.broker.primary, client); !errors.As(err, &unagreed) {
+	slack := vaultfile.Login{Provider: "slack"}
+	if _, err := f.broker.clientSecret(t.Context(), f.broker.primary, slack, client); !errors.As(err, &unagreed) {
 		t.Errorf("a reference of another device: %v", err)
 	}
 	f.agree("slack")
-	if v, err := f.broker.clientSecret(t.Context(), f.broker.primary, client); err != nil || v.Reveal() != "oauth-secret" {
+	if v, err := f.broker.clientSecret(t.Context(), f.broker.primary, slack, client); err != nil || v.Reveal() != "oauth-secret" {
 		t.Errorf("resolves to %q, %v", v.Reveal(), err)
 	}
 	given := vaultfile.Client{Name: "zoom", ClientID: "id", SecretRef: "cmd:" + command}
-	if err := f.broker.wantClient(t.Context(), f.broker.primary, given); err != nil {
+	if err := f.broker.wantClient(t.Context(), f.broker.primary, vaultfile.Login{Provider: "zoom"}, given); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.broker.clientSecret(t.Context(), f.broker.primary, given); err != nil {
+	if _, err := f.broker.clientSecret(t.Context(), f.broker.primary, vaultfile.Login{Provider: "zoom"}, given); err != nil {
 		t.Errorf("given here: %v", err)
 	}
-	if v, err := f.broker.clientSecret(t.Context(), f.broker.primary, vaultfile.Client{Name: "x", ClientSecret: secret.New("plain")}); err != nil || v.Reveal() != "plain" {
+	if v, err := f.broker.clientSecret(t.Context(), f.broker.primary, slack, vaultfile.Client{Name: "x", ClientSecret: secret.New("plain")}); err != nil || v.Reveal() != "plain" {
 		t.Errorf("a secret in the vault: %q, %v", v.Reveal(), err)
 	}
 	err := f.broker.Edit(t.Context(), func(tx *vaultfile.Tx) error {

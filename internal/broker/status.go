@@ -111,7 +111,8 @@ func (b *Broker) tokenState(s *LoginState, c *credentials) {
 		s.State, s.Reason = StateUnknown, err.Error()
 		return
 	}
-	if had && token.Made.Before(c.login.Created) {
+	turned := had && token.For != c.what
+	if turned || had && token.Made.Before(c.login.Created) {
 		token, had = state.Token{}, false // of a login that another device replaced
 	}
 	var journal *state.JournalEntry
@@ -138,6 +139,8 @@ func (b *Broker) tokenState(s *LoginState, c *credentials) {
 		s.State, s.Reason = StateOK, "synced; this device gets its token at its first use"
 	case pending:
 		s.State, s.Reason, s.Missing = StateNeedsLogin, "waits for its code to be typed", true
+	case turned:
+		s.State, s.Reason, s.Missing = StateNeedsLogin, errTurnedAway.Error(), true
 	default:
 		s.State, s.Reason, s.Missing = StateNeedsLogin, "this device has not made it yet", true
 	}

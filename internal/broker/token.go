@@ -50,8 +50,12 @@ func (b *Broker) canHold(c *credentials) error {
 	return nil
 }
 
-// bindToken makes a token what goes on the login's requests.
+// bindToken makes a token what goes on the login's requests, if it is for
+// those.
 func (c *credentials) bindToken(token state.Token) (*bound, error) {
+	if token.For != c.what {
+		return nil, fmt.Errorf("use the token of %s: %w", c.key.provider, errTurnedAway)
+	}
 	if now := c.bound.Load(); now != nil && now.token.Equal(token.Access) {
 		return now, nil
 	}
@@ -75,7 +79,7 @@ func (b *Broker) bindStored(c *credentials) {
 	if err != nil {
 		return // what is in memory goes on
 	}
-	if !ok || token.Access.IsZero() || token.Made.Before(c.login.Created) {
+	if !ok || token.Access.IsZero() || token.Made.Before(c.login.Created) || token.For != c.what {
 		c.bound.Store(nil)
 		return
 	}
@@ -95,7 +99,7 @@ func (s *snapshot) carry(old *snapshot) {
 			}
 			c.used.Store(was.used.Load())
 			if now := was.bound.Load(); c.flows() && c.bound.Load() == nil && now != nil && !now.token.IsZero() && was.login.Method == c.login.Method {
-				_, _ = c.bindToken(state.Token{Access: now.token, Expires: now.expires})
+				_, _ = c.bindToken(state.Token{Access: now.token, Expires: now.expires, For: was.what})
 			}
 		}
 	}

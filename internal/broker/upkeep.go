@@ -139,7 +139,7 @@ func (b *Broker) orphanServer(v *vault, k state.LoginKey, token state.Token) (oa
 		if i := slices.IndexFunc(definition.Login.Methods(), func(m *providers.Method) bool { return m.Flow == providers.FlowOAuth }); i >= 0 {
 			m = definition.Login.Methods()[i]
 		}
-		if server.Token == "" && !definition.NeedsBase() {
+		if server.Token == "" && !definition.NeedsBase() && v == b.primary { // else it may be another since
 			server = serverOf(m.Server)
 		}
 	}

@@ -29,6 +29,7 @@ import (
 //	client acme-client acme-secret               id, and the secret where the client has one
 //	field key = {"type":"service_account"}       what a person gave, for flows without one
 //	scopes read write                            asked for; without the line, the definition's
+//	held r0                                      refresh token of a login that was not kb's to begin with
 //
 // then the exchanges, each a title from the list below, the request, and the
 // answer. Parameters are compared as a set: one too many is a difference.
@@ -79,6 +80,7 @@ type Grant struct {
 	Secret string
 	Fields map[string]string
 	Scopes []string // nil: the definition's own
+	Held   string   // refresh token before the first step
 
 	Steps []Step
 }
@@ -206,6 +208,8 @@ func (p *grantParser) head(word, rest string) error {
 		g.Base = rest
 	case "client":
 		g.ID, g.Secret, _ = strings.Cut(rest, " ")
+	case "held":
+		g.Held = rest
 	case "scopes":
 		g.Scopes = strings.Fields(rest)
 	case "field":

@@ -118,7 +118,7 @@ func (m *Manager) hold(e *entry, t state.Token, ok bool, mark state.TokenMark) {
 }
 
 func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
-	v := view{token: e.token, has: e.has, ours: e.has && !e.token.Made.Before(l.Made)}
+	v := view{token: e.token, has: e.has, ours: e.has && !e.token.Made.Before(l.Made) && e.token.For == l.For}
 	t := &e.token
 	switch {
 	case !v.ours || t.Access.IsZero():

@@ -23,6 +23,7 @@ type job struct {
 	grant   Grant
 	refresh secret.Value // to send; empty for a minted token
 	made    time.Time    // of the login
+	what    string       // its tokens are for
 	shared  string       // hash of the vault's refresh token; empty where it has none
 	old     state.Token  // what there was
 	had     bool         // whether there was any
@@ -101,7 +102,7 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 		Access: got.Access, Refresh: got.Refresh, Type: got.Type,
 		// The life is counted from before the request: no longer than the server counts it.
 		Obtained: began, Expires: got.Expires, Scopes: got.Scopes,
-		Made: j.made, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
+		Made: j.made, For: j.what, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
 		State: StateOK, Since: j.old.Since,
 	}
 	if t.Refresh.IsZero() {
@@ -131,7 +132,7 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 }
 
 func (p *performer) loggedOut(j job) state.Token {
-	return state.Token{Made: j.made, State: StateNeedsLogin, Since: p.now(), Reason: "logged out on this device"}
+	return state.Token{Made: j.made, For: j.what, State: StateNeedsLogin, Since: p.now(), Reason: "logged out on this device"}
 }
 
 // How a request can fail.
@@ -221,14 +222,14 @@ func (p *performer) failed(ctx context.Context, j job, f failure) (state.Token, 
 	switch f.kind {
 	case ended:
 		// The refused token stays on record, as that of this login.
-		t.Refresh, t.Made, t.Shared, t.Retry = j.refresh, j.made, j.shared, time.Time{}
+		t.Refresh, t.Made, t.For, t.Shared, t.Retry = j.refresh, j.made, j.what, j.shared, time.Time{}
 	case denied:
 		t.Retry = now.Add(doubled(refusedFirst, t.Failures, refusedLast))
 	case passing:
 		t.Retry = now.Add(max(backoff(t.Failures, p.random), min(f.after, retryAfterMost)))
 	}
 	if t.Made.IsZero() {
-		t.Made = j.made
+		t.Made, t.For = j.made, j.what
 	}
 	st := StateOffline
 	if f.kind != passing {

@@ -101,7 +101,7 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 	if err != nil {
 		return view{}, err
 	}
-	j := job{key: l.Key, grant: grant, made: l.Made, shared: state.TokenHash(l.Shared), had: v.has, memory: m.inMemory(e)}
+	j := job{key: l.Key, grant: grant, made: l.Made, what: l.For, shared: state.TokenHash(l.Shared), had: v.has, memory: m.inMemory(e)}
 	if v.ours {
 		j.old = v.token
 		if v.token.Made.After(j.made) {

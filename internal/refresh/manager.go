@@ -45,6 +45,9 @@ type Login struct {
 	Grant func() (Grant, error)
 	// Made is the time of the login. Tokens of an earlier one are not used.
 	Made time.Time
+	// For says what the login's tokens are for. Tokens that were got for
+	// something else are not used, and none of them is sent anywhere.
+	For string
 	// Shared is the refresh token that the vault holds, if it holds one.
 	Shared secret.Value
 	// OnRotate is told that the provider gave another refresh token than Shared,

@@ -26,6 +26,7 @@ type wireJob struct {
 	Grant    wireGrant
 	Refresh  []byte
 	Made     time.Time
+	For      string
 	Shared   string
 	Old      []byte
 	Had      bool
@@ -83,7 +84,7 @@ func encodeJob(s *state.Store, j job) ([]byte, error) {
 	dir, key := s.Handover()
 	return json.Marshal(wireJob{
 		Dir: dir, StoreKey: []byte(key.Reveal()), Key: j.key, Grant: encodeGrant(j.grant),
-		Refresh: []byte(j.refresh.Reveal()), Made: j.made.Round(0), Shared: j.shared,
+		Refresh: []byte(j.refresh.Reveal()), Made: j.made.Round(0), For: j.what, Shared: j.shared,
 		Old: []byte(state.EncodeToken(j.old).Reveal()), Had: j.had,
 	})
 }
@@ -103,6 +104,6 @@ func decodeJob(line []byte) (*state.Store, job, error) {
 	}
 	return s, job{
 		key: w.Key, grant: decodeGrant(w.Grant),
-		refresh: secret.New(string(w.Refresh)), made: w.Made, shared: w.Shared, old: old, had: w.Had,
+		refresh: secret.New(string(w.Refresh)), made: w.Made, what: w.For, shared: w.Shared, old: old, had: w.Had,
 	}, nil
 }

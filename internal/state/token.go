@@ -32,6 +32,9 @@ type Token struct {
 	// Made is the time of the login that the tokens come from, so that those of
 	// an earlier login do not serve a later one.
 	Made time.Time
+	// For says what the tokens were granted for, where that is not the owner's
+	// alone to change: those that were got for something else do not serve it.
+	For string
 	// Shared is the hash of the refresh token that the vault held when these
 	// tokens were made from it; empty for a login of this device only.
 	Shared string
@@ -58,6 +61,7 @@ type tokenRecord struct {
 	Expires  time.Time `json:"expires,omitzero"`
 	Scopes   []string  `json:"scopes,omitempty"`
 	Made     time.Time `json:"made,omitzero"`
+	For      string    `json:"for,omitempty"`
 	Shared   string    `json:"shared,omitempty"`
 	Server   []byte    `json:"server,omitempty"`
 	Client   string    `json:"client,omitempty"`
@@ -79,7 +83,7 @@ func encodeToken(t Token) []byte {
 	b, err := json.Marshal(tokenRecord{
 		Access: []byte(t.Access.Reveal()), Refresh: []byte(t.Refresh.Reveal()), Type: t.Type,
 		Obtained: wall(t.Obtained), Expires: wall(t.Expires), Scopes: t.Scopes,
-		Made: wall(t.Made), Shared: t.Shared, Server: t.Server, Client: t.Client,
+		Made: wall(t.Made), For: t.For, Shared: t.Shared, Server: t.Server, Client: t.Client,
 		State: t.State, Since: wall(t.Since), Reason: t.Reason, Failures: t.Failures, Retry: wall(t.Retry),
 	})
 	if err != nil {
@@ -96,7 +100,7 @@ func decodeToken(name string, b []byte) (Token, error) {
 	return Token{
 		Access: secret.New(string(r.Access)), Refresh: secret.New(string(r.Refresh)), Type: r.Type,
 		Obtained: r.Obtained, Expires: r.Expires, Scopes: r.Scopes,
-		Made: r.Made, Shared: r.Shared, Server: r.Server, Client: r.Client,
+		Made: r.Made, For: r.For, Shared: r.Shared, Server: r.Server, Client: r.Client,
 		State: r.State, Since: r.Since, Reason: r.Reason, Failures: r.Failures, Retry: r.Retry,
 	}, nil
 }
