@@ -97,6 +97,10 @@ func runImport(cmd *cobra.Command, a *app, o importOptions, sources []string) er
 		line := importJSON{Source: name}
 		switch {
 		case err != nil && looking && errors.Is(err, broker.ErrNothingToImport):
+		case errors.Is(err, broker.ErrImported) && looking:
+			line.Note = "taken over already: a placeholder stands there"
+		case errors.Is(err, broker.ErrImported):
+			failed = append(failed, hint.Wrap(err, "for another login, log in there again first"))
 		case err != nil && looking:
 			line.Note = err.Error()
 		case err != nil:
@@ -104,7 +108,7 @@ func runImport(cmd *cobra.Command, a *app, o importOptions, sources []string) er
 		default:
 			line = describeImport(found)
 			if !looking && !o.dryRun {
-				if err := takeOver(ctx, a, b, o, found, &line); err != nil {
+				if err := takeOver(ctx, b, o, found, &line); err != nil {
 					failed = append(failed, err)
 				}
 			}
@@ -124,15 +128,19 @@ func describeImport(f *broker.Importable) importJSON {
 }
 
 // takeOver imports one login, with the consent that it needs.
-func takeOver(ctx context.Context, a *app, b *broker.Broker, o importOptions, f *broker.Importable, line *importJSON) error {
+func takeOver(ctx context.Context, b *broker.Broker, o importOptions, f *broker.Importable, line *importJSON) error {
 	if f.Moves && !o.yes {
-		if err := consent(ctx, a, f); err != nil {
+		if err := consent(ctx, b, o.profile, f); err != nil {
 			return err
 		}
 	}
 	result, err := b.Import(ctx, broker.ImportSpec{Profile: o.profile, As: o.as, Found: f, Agreed: f.Moves, Replace: o.replace})
 	if errors.Is(err, broker.ErrLoginExists) {
 		return hint.Wrap(err, "add --replace to replace it, or --as NAME for a second one")
+	}
+	var away *broker.UnreachableError
+	if errors.As(err, &away) {
+		return hint.Wrap(err, "check the network and try again")
 	}
 	if err != nil {
 		return err
@@ -145,8 +153,8 @@ func takeOver(ctx context.Context, a *app, b *broker.Broker, o importOptions, f 
 }
 
 // consent asks whether a program may be logged out where kb is not.
-func consent(ctx context.Context, a *app, f *broker.Importable) error {
-	again := "kb import " + f.Source + " --yes"
+func consent(ctx context.Context, b *broker.Broker, profile string, f *broker.Importable) error {
+	again := fmt.Sprintf("kb import %s -p %s --yes", f.Source, b.Show(profile))
 	tty, err := term.OpenTTY()
 	if err != nil {
 		return hint.Exit(hint.Human, fmt.Errorf("import %s: its login can have one owner only, and nobody is there to agree that it moves", f.Source), "agree with "+again)

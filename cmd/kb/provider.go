@@ -146,13 +146,16 @@ func newProviderShow(a *app) *cobra.Command {
 // showMethod says how one logs in by a method: what to give, or who is asked.
 func showMethod(t *table, p *providers.Provider, m *providers.Method) {
 	name := "login " + m.Name
-	if m.Flow == providers.FlowOAuth {
+	switch m.Flow {
+	case providers.FlowOAuth:
 		t.row(name, grantText(m))
+	case providers.FlowAgent:
+		t.row(name, "the program's own, by kb import "+broker.ImportSource(m))
 	}
 	for _, f := range m.Fields {
 		t.row(name, fieldLabel(f))
 	}
-	if m.Flow != providers.FlowPaste && m.Flow != providers.FlowOAuth {
+	if m.Flow != providers.FlowPaste && !m.Renews() {
 		t.row("  flow", string(m.Flow))
 	}
 	if m.Server != nil {

@@ -22,8 +22,8 @@ func newRefresh(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "refresh [PROVIDER]",
 		Short: "get new tokens for logins now",
-		Long: `Get new tokens for logins now, due or not. Sessions and the dashboard do it by
-themselves before a token ends: this is for seeing that it works.
+		Long: `Get new tokens for logins now, due or not. Running sessions do it by themselves
+before a token ends: this is for seeing that it works.
 
 Without a provider it is every login that has tokens; without -p those of every
 profile. Exit 4 when one has to be made again, 1 when one could not be asked for.`,
@@ -128,5 +128,9 @@ func worse(sofar error, r broker.RefreshResult) error {
 	case sofar != nil:
 		return sofar
 	}
-	return hint.Exit(hint.Failure, fmt.Errorf("refresh %s: %w", name, r.Err), "check the network, and run kb refresh again")
+	fix := "check the network, and run kb refresh again"
+	if errors.Is(r.Err, broker.ErrNotLearned) {
+		fix = "" // the error says what to do
+	}
+	return hint.Exit(hint.Failure, fmt.Errorf("refresh %s: %w", name, r.Err), fix)
 }

@@ -51,9 +51,8 @@ type Places struct {
 
 // Source is a program whose login can be taken over.
 type Source struct {
-	Name    string // "claude-code"
-	Title   string // "Claude Code"
-	Rotates bool   // its refresh token can be used once
+	Name  string // "claude-code"
+	Title string // "Claude Code"
 	// Provider and Method are those of kb's catalogue that its login becomes.
 	Provider, Method string
 	// Shapes are what its tokens look like: templates of placeholders.

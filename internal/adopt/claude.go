@@ -10,9 +10,9 @@ import (
 // claudeCode keeps an access token of some eight hours and a refresh token. On
 // macOS it keeps them in the keychain, which kb does not open.
 var claudeCode = Source{
-	Name: "claude-code", Title: "Claude Code", Rotates: true, Provider: "anthropic", Method: "claude",
+	Name: "claude-code", Title: "Claude Code", Provider: "anthropic", Method: "claude",
 	Shapes: Placeholders{"sk-ant-oat01-{base64url93}AA", "sk-ant-ort01-{base64url93}AA"},
-	path: func(p Places) string { return under(p, "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json") },
+	path:   func(p Places) string { return under(p, "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json") },
 	read: func(_ Places, f *Found, raw []byte) error {
 		var file struct {
 			OAuth struct {

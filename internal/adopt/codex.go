@@ -12,9 +12,9 @@ import (
 // codex keeps three tokens of an OpenAI account. Access and id token are JWTs,
 // of which it reads the claims: the account, the plan, the end.
 var codex = Source{
-	Name: "codex", Title: "Codex", Rotates: true, Provider: "chatgpt", Method: "codex",
+	Name: "codex", Title: "Codex", Provider: "chatgpt", Method: "codex",
 	Shapes: Placeholders{"{base64url43}", "rt_{base64url43}"},
-	path: func(p Places) string { return under(p, "CODEX_HOME", ".codex", "auth.json") },
+	path:   func(p Places) string { return under(p, "CODEX_HOME", ".codex", "auth.json") },
 	read: func(p Places, f *Found, raw []byte) error {
 		var file struct {
 			Key    string `json:"OPENAI_API_KEY"`

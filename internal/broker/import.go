@@ -106,12 +106,8 @@ func (b *Broker) FindImport(source string) (*Importable, error) {
 // holdsPlaceholder reports whether a program's refresh token is what kb put
 // there.
 func (b *Broker) holdsPlaceholder(f *adopt.Found) bool {
-	for _, l := range b.All().Logins {
-		if a, ok, err := b.store.Agent(b.tokenKey(keyOf(l))); ok && err == nil && secret.New(a.Refresh).Equal(f.Refresh) {
-			return true
-		}
-	}
-	return false
+	agents, err := b.store.Agents()
+	return err == nil && slices.ContainsFunc(agents, func(a state.Agent) bool { return secret.New(a.Refresh).Equal(f.Refresh) })
 }
 
 // Import takes a program's login over. One that moves is kept in kb first, and

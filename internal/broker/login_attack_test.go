@@ -70,7 +70,6 @@ func TestAttackSharedVaultTurnsTokensAway(t *testing.T) {
 			if err != nil || !ok {
 				t.Fatalf("no tokens: %v", err)
 			}
-			oracle := testkit.NewOracle(token.Access.Reveal(), token.Refresh.Reveal())
 			s := g.start(g.workDir, "bot")
 			use := func(s *Session) {
 				header := http.Header{"Authorization": {"Bearer " + value(s, "KB_BOT_ACME_TOKEN")}}
@@ -96,6 +95,8 @@ func TestAttackSharedVaultTurnsTokensAway(t *testing.T) {
 					t.Errorf("it stands as %+v", st)
 				}
 			}
+			now, _, _ := g.broker.store.Token(key)
+			oracle := testkit.NewOracle(token.Access.Reveal(), token.Refresh.Reveal(), now.Access.Reveal(), now.Refresh.Reveal())
 			_, _ = g.broker.Logout(t.Context(), LogoutSpec{Profile: "team/bot", Provider: "acme"})
 			oracle.Requests(evil.Requests(), func(testkit.Request) bool { return false })
 			for _, finding := range oracle.Findings() {

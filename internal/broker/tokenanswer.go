@@ -73,14 +73,6 @@ func (c *credentials) asksForTokens(host string, port uint16, path string) bool 
 // tokenPair is what the child holds in place of a login's tokens.
 type tokenPair struct{ access, refresh string }
 
-// TokenPlaceholders are what stands for the tokens of the session's own default
-// login at a provider, for the file in which the provider's own program keeps
-// them.
-func (s *Session) TokenPlaceholders(provider string) (access, refresh string, ok bool) {
-	pair, ok := s.placeholders.pairs[loginKey{profile: s.own, provider: provider}]
-	return pair.access, pair.refresh, ok
-}
-
 // answersItself returns what answers a request to the token endpoint of one of
 // the session's logins, nil where it cannot be an agent's own refresh.
 func (s *Session) answersItself(found []*credentials, r *proxy.RequestInfo, path string, event audit.Event) func(context.Context, []byte) proxy.Reply {

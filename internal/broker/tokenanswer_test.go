@@ -16,13 +16,20 @@ import (
 
 const tokenURL = "https://auth.acme.example/token"
 
+// tokenPlaceholders are what stands for the tokens of the session's own login at
+// acme.
+func tokenPlaceholders(s *Session) (access, refresh string, ok bool) {
+	pair, ok := s.placeholders.pairs[loginKey{profile: s.own, provider: "acme"}]
+	return pair.access, pair.refresh, ok
+}
+
 // TestAgentsOwnRefresh: an agent that logged in by itself holds placeholders,
 // and refreshes them.
 func TestAgentsOwnRefresh(t *testing.T) {
 	g := newGranted(t)
 	g.mustGrant(OAuthLogin{})
 	s := g.start(g.workDir)
-	access, refresh, ok := s.TokenPlaceholders("acme")
+	access, refresh, ok := tokenPlaceholders(s)
 	if !ok || access != value(s, "ACME_TOKEN") || refresh == "" || refresh == access {
 		t.Fatalf("the placeholders are %q and %q", access, refresh)
 	}
@@ -73,8 +80,8 @@ func TestAttackTokenEndpoint(t *testing.T) {
 	g.mustGrant(OAuthLogin{})
 	token, _ := g.stored()
 	s := g.start(g.workDir)
-	_, refresh, _ := s.TokenPlaceholders("acme")
-	other, _, _ := g.start(g.workDir).TokenPlaceholders("acme")
+	_, refresh, _ := tokenPlaceholders(s)
+	other, _, _ := tokenPlaceholders(g.start(g.workDir))
 	before := len(g.authAt.Requests())
 	form := func(pairs ...string) []byte {
 		v := url.Values{}
@@ -118,7 +125,7 @@ func TestAgentsClientIsLearned(t *testing.T) {
 	g.mustGrant(OAuthLogin{})
 	g.edit(func(tx *vaultfile.Tx) error { return tx.DeleteClient("acme") })
 	s := g.start(g.workDir)
-	_, refresh, _ := s.TokenPlaceholders("acme")
+	_, refresh, _ := tokenPlaceholders(s)
 	ask := func(id string, header http.Header) (int, string) {
 		body, _ := json.Marshal(map[string]string{"grant_type": "refresh_token", "refresh_token": refresh, "client_id": id})
 		return g.post(s, tokenURL, "application/json", body, header)

@@ -18,6 +18,18 @@ func (s *Store) Agent(k LoginKey) (a Agent, ok bool, err error) {
 	return a, ok, err
 }
 
+// Agents returns what stands in programs' files, also for logins that are gone
+// since: the files do not know.
+func (s *Store) Agents() (all []Agent, err error) {
+	err = s.each("agent/", func(name string, data []byte) error {
+		var a Agent
+		err := decodeJSON(name, data, &a)
+		all = append(all, a)
+		return err
+	})
+	return all, err
+}
+
 // PutAgent keeps it.
 func (s *Store) PutAgent(_ context.Context, k LoginKey, a Agent) error {
 	return s.putJSON(k.blob("agent"), a)

@@ -291,6 +291,9 @@ func TestAgents(t *testing.T) {
 	if _, ok, err := s.Agent(other); ok || err != nil {
 		t.Errorf("another login's: %v, %v", ok, err)
 	}
+	if all, err := s.Agents(); err != nil || len(all) != 1 || all[0] != a {
+		t.Errorf("Agents = %+v, %v", all, err)
+	}
 	if err := s.DeleteAgent(k); err != nil {
 		t.Fatal(err)
 	}
