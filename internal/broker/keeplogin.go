@@ -168,6 +168,8 @@ func (b *Broker) whose(ctx context.Context, c *credentials, now *bound, want str
 		if err != nil {
 			return "", "", err
 		}
+	case ask && c.flows():
+		note = fmt.Sprintf("%s has no endpoint that says whose this login is", c.definition.Title)
 	case ask:
 		note = fmt.Sprintf("%s has no endpoint that says whose a key is: it was not tried", c.definition.Title)
 	case want != "":
@@ -184,7 +186,10 @@ func (b *Broker) whose(ctx context.Context, c *credentials, now *bound, want str
 func unasked(err error) string {
 	var unreachable *UnreachableError
 	var rejected *RejectedError
-	if errors.As(err, &unreachable) || errors.As(err, &rejected) && rejected.Status == http.StatusForbidden {
+	switch {
+	case errors.As(err, &rejected) && rejected.Status == http.StatusForbidden:
+		return "this login may not ask whose it is, so it has no account's name" // as an app's installation
+	case errors.As(err, &unreachable):
 		return err.Error()
 	}
 	return ""
