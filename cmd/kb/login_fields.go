@@ -112,7 +112,8 @@ func hasField(fields []providers.Field, name string) bool {
 }
 
 // readFields reads a login's values: the one value there is; or "name: value"
-// lines, where a value may be a PEM block of several; or a JSON object.
+// lines, where a value may be a PEM block of several; or a JSON object, of which a
+// service account's file is one.
 func readFields(r io.Reader, fields []providers.Field) (map[string]secret.Value, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSecretInput+1))
 	defer clear(data)
@@ -141,6 +142,10 @@ func readFields(r io.Reader, fields []providers.Field) (map[string]secret.Value,
 	return values, nil
 }
 
+// serviceAccountField is where a jwt-bearer method takes a service account's
+// file (docs/providers.md).
+const serviceAccountField = "key"
+
 // splitFields takes several values apart.
 func splitFields(data []byte, fields []providers.Field) (map[string]secret.Value, error) {
 	values := map[string]secret.Value{}
@@ -149,6 +154,10 @@ func splitFields(data []byte, fields []providers.Field) (map[string]secret.Value
 		// The decoder's error may quote the input.
 		if json.Unmarshal(text, &object) != nil {
 			return nil, fmt.Errorf("read standard input: it begins like a JSON object, and is none of strings by the names %s", fieldNames(fields))
+		}
+		// The file of a service account, as it is downloaded, is one value.
+		if object["type"] == "service_account" && hasField(fields, serviceAccountField) {
+			return map[string]secret.Value{serviceAccountField: secret.New(string(text))}, nil
 		}
 		for _, name := range slices.Sorted(maps.Keys(object)) {
 			if !hasField(fields, name) {

@@ -13,6 +13,8 @@ func TestReadFields(t *testing.T) {
 	const key = "-----BEGIN PRIVATE KEY-----\nkbCanary\nkbCanary\n-----END PRIVATE KEY-----"
 	one := []providers.Field{{Name: "key", Secret: true}}
 	several := []providers.Field{{Name: "app_id"}, {Name: "private_key", Secret: true}, {Name: "note", Optional: true}}
+	const account = `{"type": "service_account", "private_key": "kbCanary"}`
+	googles := []providers.Field{{Name: "key", Secret: true}, {Name: "subject", Optional: true}}
 	for _, c := range []struct {
 		name, in string
 		fields   []providers.Field
@@ -25,6 +27,8 @@ func TestReadFields(t *testing.T) {
 		{"lines with a key", "app_id: 7\nprivate_key: " + key + "\nnote: x\n", several, map[string]string{"app_id": "7", "private_key": key, "note": "x"}},
 		{"a value with a colon", "app_id: 7\nprivate_key: kb:Canary\n", several, map[string]string{"app_id": "7", "private_key": "kb:Canary"}},
 		{"JSON", `{"app_id": "7", "private_key": "` + strings.ReplaceAll(key, "\n", `\n`) + `"}`, several, map[string]string{"app_id": "7", "private_key": key}},
+		{"a service account's file among several", account + "\n", googles, map[string]string{"key": account}},
+		{"a service account's file and no key", account, several, nil},
 		{"nothing", "\n", one, nil},
 		{"a field that is missing", "app_id: 7\n", several, nil},
 		{"a field that is not there", "app_id: 7\nprivate_key: kbCanary\nkbCanary: 1\n", several, nil},

@@ -135,18 +135,20 @@ func when(t, now time.Time) string {
 	}
 	d := t.Sub(now)
 	far := d.Abs()
+	// To the nearest: a token of ten minutes is not one of nine a moment later.
+	in := func(unit time.Duration) time.Duration { return far.Round(unit) / unit }
 	var size string
 	switch {
 	case far < time.Second:
 		return "now"
-	case far < time.Minute:
-		size = fmt.Sprintf("%ds", far/time.Second)
-	case far < time.Hour:
-		size = fmt.Sprintf("%dm", far/time.Minute)
-	case far < 48*time.Hour:
-		size = fmt.Sprintf("%dh", far/time.Hour)
-	case far < 14*24*time.Hour:
-		size = fmt.Sprintf("%dd", far/(24*time.Hour))
+	case in(time.Second) < 60:
+		size = fmt.Sprintf("%ds", in(time.Second))
+	case in(time.Minute) < 60:
+		size = fmt.Sprintf("%dm", in(time.Minute))
+	case in(time.Hour) < 48:
+		size = fmt.Sprintf("%dh", in(time.Hour))
+	case in(24*time.Hour) < 14:
+		size = fmt.Sprintf("%dd", in(24*time.Hour))
 	default:
 		return t.Local().Format(time.DateOnly)
 	}

@@ -42,6 +42,7 @@ type bound struct {
 	injections map[*providers.Credential]proxy.Injection
 	token      secret.Value // the access token; empty for what was pasted
 	expires    time.Time    // of the token; zero: nobody knows, or never
+	due        time.Time    // from here on the engine is asked with each use; zero as expires
 
 	fruitless atomic.Bool // it was refused, and the login's references stand for nothing else
 }

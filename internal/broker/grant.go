@@ -50,7 +50,7 @@ func (b *Broker) tokenKey(key loginKey) state.LoginKey {
 func (b *Broker) upkept(l vaultfile.Login) refresh.Login {
 	key, what := keyOf(l), b.grantedFor(l)
 	up := refresh.Login{
-		Key: b.tokenKey(key), Made: l.Created, For: what, Shared: l.Secrets[refreshField],
+		Key: b.tokenKey(key), Made: l.Created, Account: l.Account, For: what, Shared: l.Secrets[refreshField],
 		// What the vault holds when a token is needed counts, not what it held
 		// when the session began.
 		Grant: func() (refresh.Grant, error) {
@@ -68,7 +68,7 @@ func (b *Broker) upkept(l vaultfile.Login) refresh.Login {
 		},
 	}
 	if !up.Shared.IsZero() {
-		up.OnRotate = func(ctx context.Context) error { return b.demote(ctx, key) }
+		up.OnRotate = func(ctx context.Context) error { return b.demote(ctx, key, up.Shared) }
 	}
 	return up
 }
@@ -257,8 +257,9 @@ func manyLines(v secret.Value) secret.Value {
 
 // demote makes a synced login one of this device alone: its provider has given
 // another refresh token than the vault holds, so that the vault's is dead, and
-// two devices that went on with it would take each other's away.
-func (b *Broker) demote(ctx context.Context, key loginKey) error {
+// two devices that went on with it would take each other's away. Where the login
+// was made anew meanwhile, the vault holds another than that.
+func (b *Broker) demote(ctx context.Context, key loginKey, dead secret.Value) error {
 	v, name := b.split(key.profile)
 	if v == nil {
 		return &UnknownProfileError{key.profile}
@@ -271,7 +272,7 @@ func (b *Broker) demote(ctx context.Context, key loginKey) error {
 			return err
 		}
 		l, ok := c.Login(name, key.provider, key.as)
-		if !ok || l.Secrets[refreshField].IsZero() {
+		if !ok || !l.Secrets[refreshField].Equal(dead) {
 			return nil
 		}
 		delete(l.Secrets, refreshField)

@@ -11,6 +11,7 @@ import (
 	"kb/internal/adopt"
 	"kb/internal/atomicfile"
 	"kb/internal/oauth"
+	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
 	"kb/providers"
@@ -152,17 +153,32 @@ func (b *Broker) Import(ctx context.Context, spec ImportSpec) (ImportResult, err
 	g := &granting{
 		b: b, o: OAuthLogin{Sync: SyncNo, Verify: f.Expires.IsZero() || b.now().Before(f.Expires)},
 		home: home, full: spec.Profile, login: login, what: grantedFor(login, written), definition: definition, method: method, server: serverOf(method.Server), scopes: f.Scopes, taken: true,
+		from: state.TokenHash(f.Refresh),
 	}
 	if f.ClientID != "" {
 		g.record = &vaultfile.Client{Name: clientName(f.Provider, f.Base), ClientID: f.ClientID}
 		g.login.Client = g.record.Name
 	}
-	return b.move(ctx, g, f, spec.As)
+	return b.move(ctx, g, f, b.cutShort(loginKey{spec.Profile, f.Provider, spec.As}, f))
+}
+
+// cutShort reports whether kb took this very login over before, and was ended
+// before the program's file was written. What kb holds of it is newer than the
+// file: those tokens may have been refreshed since.
+func (b *Broker) cutShort(key loginKey, f *adopt.Found) bool {
+	l, err := b.loginOf(key.profile, key.provider, key.as)
+	if err != nil || f.Refresh.IsZero() {
+		return false
+	}
+	token, ok, err := b.store.Token(b.tokenKey(key))
+	return err == nil && ok && token.Taken == state.TokenHash(f.Refresh) && token.State != StateNeedsLogin &&
+		!token.Refresh.IsZero() && refresh.Owns(&token, l.Created, l.Account)
 }
 
 // move keeps a program's tokens and puts placeholders where they were. What
-// fails on the way leaves the program's file as it was, and no login in kb.
-func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, as string) (result ImportResult, err error) {
+// fails on the way leaves the program's file as it was, and in kb what was there.
+// Of an import that was cut short only the rest is done.
+func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, cut bool) (result ImportResult, err error) {
 	fail := func(err error) (ImportResult, error) {
 		return ImportResult{}, fmt.Errorf("import %s: %w", f.Source.Name, err)
 	}
@@ -179,26 +195,40 @@ func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, as strin
 	if agent.Backup, err = b.backUp(f); err != nil {
 		return fail(err)
 	}
-	key := b.tokenKey(loginKey{g.full, g.login.Provider, as})
+	key := b.tokenKey(loginKey{g.full, g.login.Provider, g.login.As})
+	before, had, err := b.store.Agent(key)
+	if err != nil {
+		return fail(err)
+	}
 	if err := b.store.PutAgent(ctx, key, agent); err != nil {
 		return fail(err)
 	}
-	kept, err := g.keep(ctx, oauth.Tokens{Access: f.Access, Refresh: f.Refresh, Type: "Bearer", Expires: f.Expires, Scopes: f.Scopes})
+	g.finish = func() error { return writeOver(f, replaced) }
+	var kept LoginResult
+	if cut {
+		err = g.finish()
+	} else {
+		kept, err = g.keep(ctx, oauth.Tokens{Access: f.Access, Refresh: f.Refresh, Type: "Bearer", Expires: f.Expires, Scopes: f.Scopes})
+	}
+	switch {
+	case err == nil:
+		return ImportResult{Account: kept.Account, Backup: agent.Backup, Note: kept.Note}, nil
+	case had:
+		return fail(errors.Join(err, b.store.PutAgent(ctx, key, before)))
+	}
+	return fail(errors.Join(err, b.store.DeleteAgent(key)))
+}
+
+// writeOver replaces a program's file, if it is still what was read.
+func writeOver(f *adopt.Found, replaced []byte) error {
+	if !f.Unchanged() {
+		return ErrFileChanged
+	}
+	target, err := atomicfile.Target(f.Path)
 	if err != nil {
-		return ImportResult{}, errors.Join(err, b.store.DeleteAgent(key))
+		return err
 	}
-	err = ErrFileChanged
-	if f.Unchanged() {
-		var target string
-		if target, err = atomicfile.Target(f.Path); err == nil {
-			err = atomicfile.Write(target, replaced, atomicfile.Options{Durable: true})
-		}
-	}
-	if err != nil {
-		undo := errors.Join(b.store.DeleteToken(key), b.store.DeleteAgent(key), b.RemoveLogin(ctx, g.full, g.login.Provider, as))
-		return fail(errors.Join(err, undo))
-	}
-	return ImportResult{Account: kept.Account, Backup: agent.Backup, Note: kept.Note}, nil
+	return atomicfile.Write(target, replaced, atomicfile.Options{Durable: true})
 }
 
 // backUp keeps a program's file as it was, encrypted to this device.

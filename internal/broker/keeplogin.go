@@ -37,7 +37,7 @@ func (g *granting) keep(ctx context.Context, tokens oauth.Tokens) (LoginResult, 
 	synced := g.o.Sync != SyncNo && g.method.Refresh == "keep" || g.o.Sync == SyncYes
 	if synced && tokens.Refresh.IsZero() {
 		if g.o.Sync == SyncYes {
-			return result, errors.Join(fmt.Errorf("log in at %s: %w", g.login.Provider, ErrNoRefresh), g.giveBack(ctx, tokens, ""))
+			return result, errors.Join(fmt.Errorf("log in at %s: %w", g.login.Provider, ErrNoRefresh), g.giveBack(ctx, tokens, account))
 		}
 		synced = false
 	}
@@ -45,7 +45,7 @@ func (g *granting) keep(ctx context.Context, tokens oauth.Tokens) (LoginResult, 
 	token := state.Token{
 		Access: tokens.Access, Refresh: tokens.Refresh, Type: tokens.Type,
 		Obtained: b.now().Round(0), Expires: tokens.Expires.Round(0), Scopes: g.login.Scopes,
-		For: g.what, Client: g.login.Client, State: StateOK, Since: b.now().Round(0),
+		Account: account, Taken: g.from, For: g.what, Client: g.login.Client, State: StateOK, Since: b.now().Round(0),
 	}
 	if synced {
 		g.login.Secrets = map[string]secret.Value{refreshField: tokens.Refresh}
@@ -55,7 +55,7 @@ func (g *granting) keep(ctx context.Context, tokens oauth.Tokens) (LoginResult, 
 		return result, err
 	}
 	if err := g.store(ctx, token); err != nil {
-		return result, errors.Join(err, g.giveBack(ctx, tokens, ""))
+		return result, errors.Join(err, g.giveBack(ctx, tokens, account))
 	}
 	return result, nil
 }
@@ -75,7 +75,8 @@ func (g *granting) store(ctx context.Context, token state.Token) error {
 		return err
 	}
 	g.login.Created = b.newer(g.full, g.login)
-	if old, err := b.loginOf(g.full, g.login.Provider, g.login.As); err == nil && g.again(old) {
+	old, none := b.loginOf(g.full, g.login.Provider, g.login.As)
+	if none == nil && g.again(old) {
 		// This device's own part of a login that each device makes: the others'
 		// go on.
 		g.login.Created = old.Created
@@ -93,6 +94,11 @@ func (g *granting) store(ctx context.Context, token state.Token) error {
 		}
 		return tx.PutLogin(g.login)
 	})
+	if err == nil && g.finish != nil {
+		if err = g.finish(); err != nil {
+			err = errors.Join(err, g.putBack(ctx, old, none == nil))
+		}
+	}
 	switch {
 	case err == nil:
 	case had:
@@ -101,6 +107,23 @@ func (g *granting) store(ctx context.Context, token state.Token) error {
 		_ = b.store.DeleteToken(key)
 	}
 	return err
+}
+
+// undoPatience bounds how long a login that failed at its end takes to be
+// undone, also when nobody waits for it any more.
+const undoPatience = 10 * time.Second
+
+// putBack has the vault hold what it held before.
+func (g *granting) putBack(ctx context.Context, old vaultfile.Login, had bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	return g.b.edit(ctx, g.home, func(tx *vaultfile.Tx) error {
+		if !had {
+			return tx.DeleteLogin(vaultfile.LoginID(g.login.Profile, g.login.Provider, g.login.As))
+		}
+		old.Profile = g.login.Profile
+		return tx.PutLogin(old)
+	})
 }
 
 // again reports whether this is a login that another device, or this one
@@ -145,6 +168,8 @@ func (b *Broker) whose(ctx context.Context, c *credentials, now *bound, want str
 		if err != nil {
 			return "", "", err
 		}
+	case ask && c.flows():
+		note = fmt.Sprintf("%s has no endpoint that says whose this login is", c.definition.Title)
 	case ask:
 		note = fmt.Sprintf("%s has no endpoint that says whose a key is: it was not tried", c.definition.Title)
 	case want != "":
@@ -161,7 +186,10 @@ func (b *Broker) whose(ctx context.Context, c *credentials, now *bound, want str
 func unasked(err error) string {
 	var unreachable *UnreachableError
 	var rejected *RejectedError
-	if errors.As(err, &unreachable) || errors.As(err, &rejected) && rejected.Status == http.StatusForbidden {
+	switch {
+	case errors.As(err, &rejected) && rejected.Status == http.StatusForbidden:
+		return "this login may not ask whose it is, so it has no account's name" // as an app's installation
+	case errors.As(err, &unreachable):
 		return err.Error()
 	}
 	return ""
@@ -182,9 +210,10 @@ func (g *granting) giveBack(ctx context.Context, tokens oauth.Tokens, account st
 	return nil
 }
 
-// hasAccount reports whether some login at a provider is of that account.
+// hasAccount reports whether some login at a provider may be of that account.
+// Where either is not known, it may.
 func (b *Broker) hasAccount(provider, account string) bool {
-	return account != "" && slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
-		return l.Provider == provider && l.Account == account
+	return slices.ContainsFunc(b.All().Logins, func(l vaultfile.Login) bool {
+		return l.Provider == provider && (account == "" || l.Account == "" || l.Account == account)
 	})
 }

@@ -122,7 +122,7 @@ func (b *Broker) Login(ctx context.Context, spec LoginSpec) (LoginResult, error)
 	if err != nil {
 		return result, err
 	}
-	login.Account, result.Account = account, account
+	login.Account, result.Account, token.Account = account, account, account
 	if note != "" {
 		result.Note = note
 	}

@@ -339,3 +339,85 @@ func TestRefreshNow(t *testing.T) {
 		t.Errorf("a login that is not there: %v", err)
 	}
 }
+
+// TestTokenInItsLastSecondIsNotSent: it would be over when it arrives, and the
+// child sees no 401.
+func TestTokenInItsLastSecondIsNotSent(t *testing.T) {
+	g := newGranted(t)
+	g.mustGrant(OAuthLogin{})
+	first, _ := g.stored()
+	s := g.start(g.workDir)
+	g.clock.move(time.Hour - time.Second)
+	if got := g.ask(s); got.status != http.StatusOK {
+		t.Fatalf("status %d: %s", got.status, got.body)
+	}
+	second, _ := g.stored()
+	if got := g.arrivals(); second.Access.Equal(first.Access) || got[len(got)-1] != second.Access.Reveal() {
+		t.Error("a token with a second of life was sent")
+	}
+	if n := g.auth.Count("refresh_token"); n != 1 {
+		t.Errorf("%d refreshes, want 1", n)
+	}
+	// Where nobody can be asked it is sent all the same.
+	g.clock.move(time.Hour - time.Second)
+	g.auth.Fault(testkit.AuthFault{Status: http.StatusBadGateway}, testkit.AuthFault{Status: http.StatusBadGateway})
+	if got := g.ask(s); got.status != http.StatusOK {
+		t.Errorf("offline: status %d: %s", got.status, got.body)
+	}
+}
+
+// TestAttackTokensOfAnotherAccount: a login as somebody else was killed before
+// its record was written, or the vault was restored to what it held before it.
+// The record's account is expected and named; another's tokens do not serve it.
+func TestAttackTokensOfAnotherAccount(t *testing.T) {
+	g := newGranted(t)
+	g.mustGrant(OAuthLogin{Verify: true})
+	s := g.start(g.workDir)
+	if got := g.ask(s); got.status != http.StatusOK {
+		t.Fatalf("control: status %d: %s", got.status, got.body)
+	}
+	token, _ := g.stored()
+	key := g.broker.tokenKey(loginKey{"work", "acme", ""})
+	before := len(g.arrivals())
+	token.Account, token.Made = "somebody else", token.Made.Add(time.Hour)
+	if err := g.broker.store.PutToken(t.Context(), key, token); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 5*time.Second, "the session to refuse it", func() bool {
+		return g.ask(s).refusal.Code == CodeLoginNeeded
+	})
+	if st := g.state(); st.State != StateNeedsLogin || st.Fix == "" {
+		t.Errorf("it stands as %+v", st)
+	}
+	if got := g.ask(g.start(g.workDir)); got.refusal.Code != CodeLoginNeeded {
+		t.Errorf("a new session: status %d: %s", got.status, got.body)
+	}
+	// The same account's serve.
+	token.Account = "me"
+	if err := g.broker.store.PutToken(t.Context(), key, token); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 5*time.Second, "the session to use them", func() bool { return g.ask(s).status == http.StatusOK })
+	if len(g.arrivals()) <= before {
+		t.Error("nothing arrived")
+	}
+}
+
+// TestLoginAgainWhileAnAgentRuns: the running session goes on with the new
+// tokens, also where the account is another.
+func TestLoginAgainWhileAnAgentRuns(t *testing.T) {
+	g := newGranted(t)
+	g.mustGrant(OAuthLogin{Verify: true})
+	s := g.start(g.workDir)
+	for _, account := range []string{"me", "me2"} {
+		g.set(account, false)
+		g.clock.move(time.Minute)
+		g.mustGrant(OAuthLogin{Verify: true})
+		token, _ := g.stored()
+		testkit.Eventually(t, 5*time.Second, "the new tokens to be used", func() bool {
+			got := g.ask(s)
+			list := g.arrivals()
+			return got.status == http.StatusOK && list[len(list)-1] == token.Access.Reveal()
+		})
+	}
+}

@@ -127,6 +127,8 @@ type granting struct {
 	record     *vaultfile.Client // of the client, to be kept with the login; nil when it is there
 	scopes     []string          // to ask for
 	taken      bool              // from a program, whose tokens they are yet: nothing is revoked
+	from       string            // hash of the program's refresh token
+	finish     func() error      // done last, before anybody refreshes; what fails there is no login. Nil does nothing
 }
 
 // granting finds all that a login needs before a person is asked.

@@ -428,3 +428,45 @@ func TestTokensThatCannotBeRevokedEnd(t *testing.T) {
 		t.Errorf("still kept since %v", token.Since)
 	}
 }
+
+// TestLaterLoginStaysSynced: while a device learned that its refresh token was
+// replaced, the login was made anew. The vault's is another one, and good.
+func TestLaterLoginStaysSynced(t *testing.T) {
+	g := newGranted(t)
+	g.auth.SetRotate(false)
+	g.mustGrant(OAuthLogin{Login: vaultfile.Login{Method: "kept"}})
+	key := loginKey{"work", "acme", ""}
+	if err := g.broker.demote(t.Context(), key, secret.New("of the login before")); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := g.record()
+	if l.DeviceOnly || l.Secrets[refreshField].IsZero() {
+		t.Fatal("the new login's refresh token was taken out of the vault")
+	}
+	if err := g.broker.demote(t.Context(), key, l.Secrets[refreshField]); err != nil {
+		t.Fatal(err)
+	}
+	if l, _ = g.record(); !l.DeviceOnly || len(l.Secrets) != 0 {
+		t.Error("the dead one is still in the vault")
+	}
+}
+
+// TestGrantOfAnotherLoginIsNotEnded: tokens that could not be kept are given
+// back, but not where the server would end what another login is of.
+func TestGrantOfAnotherLoginIsNotEnded(t *testing.T) {
+	g := newGranted(t)
+	g.mustGrant(OAuthLogin{Verify: true})
+	token, _ := g.stored()
+	tokens := oauth.Tokens{Access: token.Access, Refresh: token.Refresh}
+	again := &granting{b: g.broker, login: vaultfile.Login{Provider: "acme"}, client: oauth.Client{ID: "kb-client"}, server: oauth.Server{
+		Token: "https://auth.acme.example/token", Revocation: "https://auth.acme.example/revoke", ClientAuth: oauth.AuthNone, RevokeWhat: "grant",
+	}}
+	for _, account := range []string{"", "me"} {
+		if err := again.giveBack(t.Context(), tokens, account); err != nil || !g.auth.Valid(token.Access.Reveal()) {
+			t.Fatalf("account %q: the grant of the login that is there was ended, %v", account, err)
+		}
+	}
+	if err := again.giveBack(t.Context(), tokens, "somebody else"); err != nil || g.auth.Valid(token.Access.Reveal()) {
+		t.Errorf("nothing is given back: %v", err)
+	}
+}

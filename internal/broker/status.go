@@ -105,8 +105,8 @@ func (b *Broker) tokenState(s *LoginState, c *credentials) {
 		return
 	}
 	turned := had && token.For != c.what
-	if turned || had && token.Made.Before(c.login.Created) {
-		token, had = state.Token{}, false // of a login that another device replaced
+	if turned || had && !refresh.Owns(&token, c.login.Created, c.login.Account) {
+		token, had = state.Token{}, false // of a login that was replaced
 	}
 	var journal *state.JournalEntry
 	if entry, ok, err := b.store.Journal(key); err == nil && ok {

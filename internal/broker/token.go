@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"kb/internal/audit"
+	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
 	"kb/providers"
@@ -17,7 +18,7 @@ import (
 // a reference has not been resolved yet.
 func (b *Broker) usable(ctx context.Context, c *credentials) (*bound, error) {
 	now := c.bound.Load()
-	if now != nil && (now.expires.IsZero() || b.now().Before(now.expires)) {
+	if now != nil && (now.due.IsZero() || b.now().Before(now.due)) {
 		return now, nil
 	}
 	if !c.flows() {
@@ -28,6 +29,9 @@ func (b *Broker) usable(ctx context.Context, c *credentials) (*bound, error) {
 		return nil, err
 	}
 	token, err := b.tokens.Token(ctx, b.upkept(c.login))
+	if err != nil && now != nil && b.now().Before(now.expires) {
+		return now, nil // it lives
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +69,7 @@ func (c *credentials) bindToken(token state.Token) (*bound, error) {
 	}
 	next := c.bind(compiled)
 	// Without the monotonic reading, which stands still while a laptop sleeps.
-	next.token, next.expires = token.Access, token.Expires.Round(0)
+	next.token, next.expires, next.due = token.Access, token.Expires.Round(0), refresh.DueAt(&token).Round(0)
 	c.bound.Store(next)
 	return next, nil
 }
@@ -74,12 +78,13 @@ func (c *credentials) bindToken(token state.Token) (*bound, error) {
 // nothing, where it holds nothing that can be sent.
 func (b *Broker) bindStored(c *credentials) {
 	key := b.tokenKey(c.key)
-	c.seen, _ = b.store.TokenMark(key)
+	mark, _ := b.store.TokenMark(key)
 	token, ok, err := b.store.Token(key)
 	if err != nil {
-		return // what is in memory goes on
+		return // what is in memory goes on, and it is looked at again
 	}
-	if !ok || token.Access.IsZero() || token.Made.Before(c.login.Created) || token.For != c.what {
+	c.seen = mark
+	if !ok || token.Access.IsZero() || !refresh.Owns(&token, c.login.Created, c.login.Account) || token.For != c.what {
 		c.bound.Store(nil)
 		return
 	}
@@ -89,7 +94,7 @@ func (b *Broker) bindStored(c *credentials) {
 }
 
 // carry takes over what the snapshot before knew of the same logins: which
-// were used, and tokens that the disk did not take.
+// were used. Tokens that the disk did not take are the engine's.
 func (s *snapshot) carry(old *snapshot) {
 	s.tokenHosts = old.tokenHosts
 	for _, c := range s.logins {
@@ -98,9 +103,6 @@ func (s *snapshot) carry(old *snapshot) {
 				continue
 			}
 			c.used.Store(was.used.Load())
-			if now := was.bound.Load(); c.flows() && c.bound.Load() == nil && now != nil && !now.token.IsZero() && was.login.Method == c.login.Method {
-				_, _ = c.bindToken(state.Token{Access: now.token, Expires: now.expires, For: was.what})
-			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"kb/internal/oauth"
 	"kb/internal/secret"
@@ -87,5 +88,35 @@ func TestRevocationWithoutBody(t *testing.T) {
 		if a.header.Get("Authorization") != "Bearer a1" || a.header.Get("Content-Type") != want || (a.body == "") != (want == "") {
 			t.Errorf("parameter %q: kind %q, body of %d bytes", param, a.header.Get("Content-Type"), len(a.body))
 		}
+	}
+}
+
+// slow is a server that takes its time, on a clock of the test's.
+type slow struct {
+	asked
+	clock *clock
+}
+
+func (s *slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-s.clock.After(8 * time.Second)
+	response, err := s.asked.RoundTrip(r)
+	if err == nil {
+		response.Body = io.NopCloser(strings.NewReader(`{"access_token":"a1","token_type":"bearer","expires_in":60}`))
+	}
+	return response, err
+}
+
+// A server counts a token's life from when it made it, which was no earlier
+// than the request: counted from the answer, kb would use one that is over.
+func TestLifeIsCountedFromTheRequest(t *testing.T) {
+	at := &clock{now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	asked := at.Now()
+	f := oauth.New(oauth.Options{Client: &http.Client{Transport: &slow{clock: at}}, Now: at.Now})
+	got, err := f.Refresh(t.Context(), oauth.Server{Token: "https://auth.example/token"}, oauth.Client{ID: "cli"}, secret.New("r1"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := asked.Add(time.Minute); !got.Expires.Equal(want) {
+		t.Errorf("it ends at %v, want %v", got.Expires, want)
 	}
 }

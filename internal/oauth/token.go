@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
@@ -145,7 +146,7 @@ func (f *Flows) tokens(w *wire, t *oauth2.Token, err error) (Tokens, error) {
 		life = w.server.AccessLifetime
 	}
 	if life > 0 {
-		out.Expires = f.now().Add(life)
+		out.Expires = w.sent.Add(life)
 	}
 	out.Scopes = w.server.granted(w.object["scope"])
 	return out, nil
@@ -177,6 +178,7 @@ type wire struct {
 	server     Server
 	refreshing bool
 
+	sent   time.Time // a life is counted from here: the server counts from no earlier
 	answer *answer
 	object map[string]json.RawMessage // that holds the token
 	err    error                      // what to say in place of the library's error
@@ -209,6 +211,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a := req.Header.Get("Authorization"); a != "" {
 		h.Set("Authorization", a)
 	}
+	w.sent = w.f.now()
 	a, sent, err := w.f.post(w.ctx, "token", http.MethodPost, req.URL.String(), v, w.server.JSON, h)
 	if err != nil {
 		return fail(err)

@@ -18,6 +18,12 @@ const (
 	// the sessions of a machine do not all come at once.
 	jitterShare = 4
 
+	// A token in its last seconds may be over when it arrives, and by the
+	// server's own clock already is: a newer one is waited for. Of a short life
+	// it is less.
+	lastSeconds = 10 * time.Second
+	lastShare   = 3 // of the margin
+
 	// Waiting after a failure is full jitter over 1, 2, 4 … 60 s.
 	backoffFirst = time.Second
 	backoffLast  = time.Minute
@@ -40,12 +46,18 @@ func margin(t *state.Token) time.Duration {
 	return min(life/dueShare, dueMost)
 }
 
-// dueAt is when a token is due, without jitter; zero where nobody knows.
-func dueAt(t *state.Token) time.Time {
+// DueAt is when a token is due, without jitter; zero where nobody knows.
+func DueAt(t *state.Token) time.Time {
 	if t.Expires.IsZero() {
 		return time.Time{}
 	}
 	return t.Expires.Add(-margin(t))
+}
+
+// Owns reports whether tokens are those of a login made then by that account,
+// or of a later one of the same account.
+func Owns(t *state.Token, made time.Time, account string) bool {
+	return !t.Made.Before(made) && (!t.Made.After(made) || t.Account == account)
 }
 
 // skewed reports whether a token comes from the future: the clock was set

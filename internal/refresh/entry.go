@@ -45,6 +45,9 @@ type entry struct {
 	tried   time.Duration
 	lock    *state.TokenLock
 
+	broken      int           // grants in a row that could not be had
+	brokenSince time.Duration // the last of them
+
 	rotated string // hash of the vault's refresh token of which OnRotate was told
 
 	forced    int           // tokens in a row that a 401 ended
@@ -58,7 +61,7 @@ type life int
 const (
 	none     life = iota // there is no token of this login
 	spent                // it is over
-	doubtful             // the clocks do not agree whether it is over
+	doubtful             // it may be over before it arrives, or the clocks do not agree on it
 	due                  // it can be used, and is replaced
 	fresh
 )
@@ -118,7 +121,7 @@ func (m *Manager) hold(e *entry, t state.Token, ok bool, mark state.TokenMark) {
 }
 
 func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
-	v := view{token: e.token, has: e.has, ours: e.has && !e.token.Made.Before(l.Made) && e.token.For == l.For}
+	v := view{token: e.token, has: e.has, ours: e.has && Owns(&e.token, l.Made, l.Account) && e.token.For == l.For}
 	t := &e.token
 	switch {
 	case !v.ours || t.Access.IsZero():
@@ -130,11 +133,12 @@ func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
 	// Two clocks: one that people and time servers set, and one that only runs.
 	wall, ran := t.Expires.Sub(now), e.left-(elapsed-e.seen)
 	m := margin(t)
+	last := min(lastSeconds, m/lastShare)
 	m -= time.Duration(e.jitter * float64(m) / jitterShare)
 	switch {
 	case wall <= 0 && ran <= 0:
 		v.life = spent
-	case wall <= 0 || ran <= 0 || skewed(t, now):
+	case min(wall, ran) <= last || skewed(t, now):
 		v.life = doubtful
 	case min(wall, ran) <= m:
 		v.life = due
@@ -142,6 +146,27 @@ func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
 		v.life = fresh
 	}
 	return v
+}
+
+// granted counts grants that could not be had.
+func (e *entry) granted(err error, elapsed time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.broken++; err == nil {
+		e.broken = 0
+	}
+	e.brokenSince = elapsed
+}
+
+// brokenFor is how long the background loop leaves a login alone whose grant
+// could not be had. Who uses the login asks at once.
+func (e *entry) brokenFor(elapsed time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.broken == 0 {
+		return 0
+	}
+	return e.brokenSince + doubled(backoffFirst, e.broken, refusedLast) - elapsed
 }
 
 // mayForce reports whether a 401 to the token of that hash may lead to a

@@ -91,7 +91,7 @@ func (p *performer) request(ctx context.Context, j job) (_ oauth.Tokens, reached
 func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began time.Time) (state.Token, error) {
 	cur, ok, err := p.store.Token(j.key)
 	switch {
-	case err == nil && ok && cur.Made.After(j.made):
+	case err == nil && ok && cur.Made.After(j.made) && !j.grant.minted():
 		_ = p.store.ClearJournal(j.key)
 		return cur, nil // there is a newer login
 	case err == nil && !ok && j.had && !j.memory:
@@ -102,7 +102,7 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 		Access: got.Access, Refresh: got.Refresh, Type: got.Type,
 		// The life is counted from before the request: no longer than the server counts it.
 		Obtained: began, Expires: got.Expires, Scopes: got.Scopes,
-		Made: j.made, For: j.what, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
+		Made: j.made, Account: j.old.Account, Taken: j.old.Taken, For: j.what, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
 		State: StateOK, Since: j.old.Since,
 	}
 	if t.Refresh.IsZero() {

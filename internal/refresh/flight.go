@@ -98,6 +98,7 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 		return view{}, err
 	}
 	grant, err := l.Grant()
+	e.granted(err, m.o.Elapsed())
 	if err != nil {
 		return view{}, err
 	}
@@ -105,10 +106,13 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 	if v.ours {
 		j.old = v.token
 		if v.token.Made.After(j.made) {
-			j.made = v.token.Made
+			j.made, j.shared = v.token.Made, v.token.Shared
 		}
 	}
 	if !grant.minted() {
+		if v.has && !v.ours && v.token.Made.After(l.Made) {
+			return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device holds tokens of a later login, which the vault does not have"}
+		}
 		if j.refresh = source(j.old, l); j.refresh.IsZero() {
 			return view{}, &NeedsLoginError{Key: l.Key, Reason: "this device has no tokens of it"}
 		}
@@ -130,12 +134,16 @@ func (m *Manager) run(l Login, e *entry, want func(*view) bool, force bool) (vie
 // source is the refresh token to send: the device's own, unless the vault holds
 // another than the one that it came from.
 func source(own state.Token, l Login) secret.Value {
-	if own.Refresh.IsZero() || !l.Shared.IsZero() && state.TokenHash(l.Shared) != own.Shared {
-		if !l.Shared.IsZero() {
-			return l.Shared
-		}
+	if l.known(&own) || own.Refresh.IsZero() && !l.Shared.IsZero() && !own.Made.After(l.Made) {
+		return l.Shared
 	}
 	return own.Refresh
+}
+
+// known reports whether the vault holds another refresh token than the one that
+// t came from, and not that of a login before t's.
+func (l *Login) known(t *state.Token) bool {
+	return !l.Shared.IsZero() && state.TokenHash(l.Shared) != t.Shared && !t.Made.After(l.Made)
 }
 
 // takeLock takes the login's lock, which this manager may hold already.

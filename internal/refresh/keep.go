@@ -40,7 +40,7 @@ func (m *Manager) upkeep(l Login) time.Duration {
 	}
 	if v.life == fresh {
 		if t := &v.token; !t.Expires.IsZero() {
-			return dueAt(t).Sub(m.o.Now())
+			return DueAt(t).Sub(m.o.Now())
 		}
 		return keepMost
 	}
@@ -49,6 +49,9 @@ func (m *Manager) upkeep(l Login) time.Duration {
 			return keepMost
 		}
 		return v.token.Retry.Sub(m.o.Now())
+	}
+	if wait := m.entry(l.Key).brokenFor(m.o.Elapsed()); wait > 0 {
+		return wait
 	}
 	m.fly(l, func(v *view) bool { return v.life != fresh }, false)
 	return time.Second

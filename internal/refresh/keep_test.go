@@ -114,3 +114,51 @@ func TestSingleFlight(t *testing.T) {
 		}
 	})
 }
+
+// What a grant needs, a reference or a server's metadata, may be out of reach
+// for hours. It is not asked for every second.
+func TestGrantThatFailsIsNotAskedForAllTheTime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	synctest.Test(t, func(t *testing.T) {
+		store := openStore(t, dir)
+		start := time.Now()
+		s := newIssuer(time.Now, time.Hour)
+		m := refresh.New(refresh.Options{
+			Store: store, Exchange: s.exchange(time.Now), Elapsed: func() time.Duration { return time.Since(start) },
+		})
+		var asked atomic.Int64
+		var broken atomic.Bool
+		broken.Store(true)
+		l := refresh.Login{Key: state.LoginKey{Profile: "work", Provider: "linear"}, Made: start, Grant: func() (refresh.Grant, error) {
+			asked.Add(1)
+			if broken.Load() {
+				return refresh.Grant{}, errors.New("the keyring is locked")
+			}
+			return refresh.Grant{Kind: refresh.KindRefresh}, nil
+		}}
+		err := store.PutToken(t.Context(), l.Key, state.Token{
+			Access: secret.New("over"), Refresh: secret.New("refresh-0"), Made: start, Obtained: start.Add(-time.Hour), Expires: start,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			m.Keep(ctx, func() []refresh.Login { return []refresh.Login{l} })
+		}()
+		time.Sleep(time.Hour)
+		if n := asked.Load(); n < 6 || n > 20 {
+			t.Errorf("asked %d times in an hour", n)
+		}
+		broken.Store(false)
+		time.Sleep(11 * time.Minute)
+		if s.asked() != 1 {
+			t.Errorf("%d token requests when it could be had again", s.asked())
+		}
+		cancel()
+		<-done
+		m.Wait()
+	})
+}

@@ -45,6 +45,9 @@ type Login struct {
 	Grant func() (Grant, error)
 	// Made is the time of the login. Tokens of an earlier one are not used.
 	Made time.Time
+	// Account is whose the login is, "" where nobody was asked. Tokens of a later
+	// login, of which the caller may not know yet, are used if they are of the same.
+	Account string
 	// For says what the login's tokens are for. Tokens that were got for
 	// something else are not used, and none of them is sent anywhere.
 	For string
@@ -125,7 +128,9 @@ func (m *Manager) Token(ctx context.Context, l Login) (state.Token, error) {
 	t, err := m.renew(ctx, l, want, false)
 	if err != nil && v.life == doubtful {
 		// Nobody knows that it is over, and there is no better one.
-		return v.token, nil
+		if now, failed := m.look(l); failed == nil && now.usable() {
+			return now.token, nil
+		}
 	}
 	return t, err
 }
@@ -175,7 +180,7 @@ func (m *Manager) stays(v *view, l Login, force bool) error {
 	if !v.ours {
 		return nil
 	}
-	if t.State == StateNeedsLogin && t.Retry.IsZero() && (l.Shared.IsZero() || state.TokenHash(l.Shared) == t.Shared) {
+	if t.State == StateNeedsLogin && t.Retry.IsZero() && !l.known(t) {
 		return &NeedsLoginError{l.Key, t.Reason, t.Since}
 	}
 	if force || mayRetry(t, m.o.Now()) {

@@ -39,6 +39,25 @@ func TestDueTokenIsReplacedBehindItsUser(t *testing.T) {
 	r.requests(1)
 }
 
+// A request may arrive seconds after it got its token: one that ends in that
+// time is replaced first, and used all the same where nobody can be asked.
+func TestTokenInItsLastSecondsIsWaitedFor(t *testing.T) {
+	r := newRig(t, time.Hour).loggedIn()
+	first := r.stored()
+	r.clock.pass(time.Hour - time.Second)
+	if got := r.use(r.m); got.Access.Equal(first.Access) {
+		t.Error("a token that ends in a second was used, and a newer one could be had")
+	}
+	r.requests(1)
+	second := r.stored()
+	r.clock.pass(time.Hour - time.Second)
+	r.issuer.fault = func(int) (error, bool) { return errors.New("no route"), false }
+	if got := r.use(r.m); !got.Access.Equal(second.Access) {
+		t.Error("another token")
+	}
+	r.requests(2)
+}
+
 func TestSpentTokenIsWaitedFor(t *testing.T) {
 	for _, rotate := range []bool{false, true} {
 		r := newRig(t, time.Hour).loggedIn()
@@ -223,4 +242,92 @@ func TestSharedTokenOfAnotherDeviceIsAdopted(t *testing.T) {
 	if got := r.stored(); got.Shared != state.TokenHash(r.login.Shared) || got.State != refresh.StateOK {
 		t.Errorf("stored: %q", got.State)
 	}
+}
+
+// A session that has not seen yet that a synced login was made anew goes on
+// with the new tokens, and not with the refresh token that the vault held.
+func TestLaterLoginOfTheVaultIsNotUndone(t *testing.T) {
+	r := newRig(t, time.Hour).loggedIn()
+	got := r.stored()
+	r.login.Shared = secret.New("refresh-of-the-login-before")
+	got.Made, got.Shared = r.login.Made.Add(time.Minute), state.TokenHash(got.Refresh)
+	if err := r.store.PutToken(t.Context(), r.login.Key, got); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.pass(2 * time.Hour)
+	r.use(r.m)
+	if now := r.stored(); !now.Made.Equal(got.Made) || now.Shared != got.Shared {
+		t.Errorf("stored: tokens of %v, shared %q", now.Made, now.Shared)
+	}
+	r.requests(1)
+	// Logged out meanwhile, it is logged out.
+	now := state.Token{Made: got.Made, Shared: got.Shared, State: refresh.StateNeedsLogin, Reason: "logged out on this device"}
+	if err := r.store.PutToken(t.Context(), r.login.Key, now); err != nil {
+		t.Fatal(err)
+	}
+	var needs *refresh.NeedsLoginError
+	if _, err := r.m.Token(t.Context(), r.login); !errors.As(err, &needs) {
+		t.Errorf("error is %v", err)
+	}
+	r.requests(1)
+}
+
+// A login that was killed between its tokens and its record, or a vault that
+// was restored: tokens of another account never serve the record's.
+func TestTokensOfAnotherAccountAreNotUsed(t *testing.T) {
+	for account, want := range map[string]bool{"me": true, "somebody else": false, "": false} {
+		r := newRig(t, time.Hour).loggedIn()
+		r.login.Account = "me"
+		got := r.stored()
+		got.Account, got.Made = account, r.login.Made.Add(time.Minute)
+		if err := r.store.PutToken(t.Context(), r.login.Key, got); err != nil {
+			t.Fatal(err)
+		}
+		for _, shared := range []string{"", "refresh-of-the-vault"} {
+			r.login.Shared = secret.New(shared)
+			var needs *refresh.NeedsLoginError
+			if _, err := r.m.Token(t.Context(), r.login); want && err != nil || !want && !errors.As(err, &needs) {
+				t.Errorf("tokens of account %q: %v", account, err)
+			}
+		}
+		r.requests(0)
+		if now := r.stored(); !now.Access.Equal(got.Access) {
+			t.Error("the newer login's tokens are gone")
+		}
+	}
+	// A refresh does not forget whose they are.
+	r := newRig(t, time.Hour).loggedIn()
+	r.login.Account = "me"
+	got := r.stored()
+	got.Account = "me"
+	if err := r.store.PutToken(t.Context(), r.login.Key, got); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.pass(2 * time.Hour)
+	r.use(r.m)
+	if now := r.stored(); now.Account != "me" {
+		t.Errorf("after a refresh they are %q's", now.Account)
+	}
+}
+
+// What a login makes of its own keys it makes anew: a vault that was restored
+// needs nobody to log in.
+func TestMintedTokensOfAnotherAccountAreMadeAnew(t *testing.T) {
+	r := newRig(t, time.Hour).loggedIn()
+	r.login.Grant = func() (refresh.Grant, error) { return refresh.Grant{Kind: refresh.KindClientCredentials}, nil }
+	r.login.Account = "me"
+	later := r.stored()
+	later.Account, later.Made, later.Refresh = "somebody else", r.login.Made.Add(time.Minute), secret.Value{}
+	if err := r.store.PutToken(t.Context(), r.login.Key, later); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.use(r.m); got.Access.Equal(later.Access) {
+		t.Error("another account's token was used")
+	}
+	if now := r.stored(); !now.Made.Equal(r.login.Made) {
+		t.Errorf("stored: tokens of %v", now.Made)
+	}
+	r.requests(1)
+	r.use(r.m)
+	r.requests(1)
 }

@@ -71,7 +71,7 @@ func Standing(t state.Token, j *state.JournalEntry, now time.Time) (st, reason s
 	case t.Expires.IsZero():
 		return StateOK, t.Reason, t.Since, time.Time{}
 	}
-	next = dueAt(&t)
+	next = DueAt(&t)
 	switch {
 	case skewed(&t, now):
 		return StateExpiring, "the clock was set back since the token was made", t.Since, next

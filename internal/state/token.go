@@ -32,6 +32,12 @@ type Token struct {
 	// Made is the time of the login that the tokens come from, so that those of
 	// an earlier login do not serve a later one.
 	Made time.Time
+	// Account is whose they are; empty where nobody was asked. Tokens of a later
+	// login than the vault's record are of that record's account, or not used.
+	Account string
+	// Taken is the hash of the refresh token of another program that these
+	// tokens, or those before them, were taken from (kb import).
+	Taken string
 	// For says what the tokens were granted for, where that is not the owner's
 	// alone to change: those that were got for something else do not serve it.
 	For string
@@ -61,6 +67,8 @@ type tokenRecord struct {
 	Expires  time.Time `json:"expires,omitzero"`
 	Scopes   []string  `json:"scopes,omitempty"`
 	Made     time.Time `json:"made,omitzero"`
+	Account  string    `json:"account,omitempty"`
+	Taken    string    `json:"taken,omitempty"`
 	For      string    `json:"for,omitempty"`
 	Shared   string    `json:"shared,omitempty"`
 	Server   []byte    `json:"server,omitempty"`
@@ -83,7 +91,7 @@ func encodeToken(t Token) []byte {
 	b, err := json.Marshal(tokenRecord{
 		Access: []byte(t.Access.Reveal()), Refresh: []byte(t.Refresh.Reveal()), Type: t.Type,
 		Obtained: wall(t.Obtained), Expires: wall(t.Expires), Scopes: t.Scopes,
-		Made: wall(t.Made), For: t.For, Shared: t.Shared, Server: t.Server, Client: t.Client,
+		Made: wall(t.Made), Account: t.Account, Taken: t.Taken, For: t.For, Shared: t.Shared, Server: t.Server, Client: t.Client,
 		State: t.State, Since: wall(t.Since), Reason: t.Reason, Failures: t.Failures, Retry: wall(t.Retry),
 	})
 	if err != nil {
@@ -100,7 +108,7 @@ func decodeToken(name string, b []byte) (Token, error) {
 	return Token{
 		Access: secret.New(string(r.Access)), Refresh: secret.New(string(r.Refresh)), Type: r.Type,
 		Obtained: r.Obtained, Expires: r.Expires, Scopes: r.Scopes,
-		Made: r.Made, For: r.For, Shared: r.Shared, Server: r.Server, Client: r.Client,
+		Made: r.Made, Account: r.Account, Taken: r.Taken, For: r.For, Shared: r.Shared, Server: r.Server, Client: r.Client,
 		State: r.State, Since: r.Since, Reason: r.Reason, Failures: r.Failures, Retry: r.Retry,
 	}, nil
 }

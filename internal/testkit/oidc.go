@@ -39,6 +39,7 @@ type OIDC struct {
 
 	mu       sync.Mutex
 	requests []OIDCRequest
+	tokens   []string
 }
 
 // OIDCConfig says how the server is to be. The zero value is a server on a free
@@ -166,7 +167,8 @@ func (o *OIDC) listen(out io.Reader, ready chan<- string) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var said struct {
-			Ready string `json:"ready"`
+			Ready  string   `json:"ready"`
+			Tokens []string `json:"tokens"`
 			OIDCRequest
 		}
 		if json.Unmarshal(lines.Bytes(), &said) != nil {
@@ -178,6 +180,7 @@ func (o *OIDC) listen(out io.Reader, ready chan<- string) {
 		}
 		o.mu.Lock()
 		o.requests = append(o.requests, said.OIDCRequest)
+		o.tokens = append(o.tokens, said.Tokens...)
 		o.mu.Unlock()
 	}
 }
@@ -258,6 +261,13 @@ func (o *OIDC) Requests() []OIDCRequest {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.requests)
+}
+
+// Tokens are the access and refresh tokens that were given so far, in order.
+func (o *OIDC) Tokens() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.tokens)
 }
 
 // Count is how many token requests of a grant type came; "" counts all.

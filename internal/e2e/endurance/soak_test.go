@@ -38,8 +38,9 @@ const (
 )
 
 // soakAgent asks without a pause and writes down each status, until its proxy
-// is gone.
-const soakAgent = `while code=$(curl -s -o /dev/null -m 20 -w '%{http_code}' -H "Authorization: Bearer $SOAK_TOKEN" https://api.soak.example/me); do
+// is gone; for half an hour at most, should nobody be there to end it.
+const soakAgent = `end=$(($(date +%s) + 1800))
+while [ "$(date +%s)" -lt "$end" ] && code=$(curl -s -o /dev/null -m 20 -w '%{http_code}' -H "Authorization: Bearer $SOAK_TOKEN" https://api.soak.example/me); do
 	printf '%s\n' "$code" >>"$1"
 	sleep 0.1
 done`

@@ -2,7 +2,7 @@
 //
 // One line of JSON on stdin configures it; it ends when stdin does. On stdout
 // are lines of JSON: {"ready": "https://…"} once, then one for each answer of
-// the token endpoint.
+// the token endpoint, with the tokens that it gave.
 import https from 'node:https';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -46,7 +46,8 @@ lines.once('line', async (line) => {
     });
     const tell = (ctx, error) => {
       const p = ctx.oidc?.params ?? {};
-      say({ grant: p.grant_type ?? '', client: ctx.oidc?.client?.clientId ?? '', error });
+      const { access_token: access, refresh_token: refresh } = error ? {} : ctx.body ?? {};
+      say({ grant: p.grant_type ?? '', client: ctx.oidc?.client?.clientId ?? '', error, tokens: [access, refresh].filter(Boolean) });
     };
     provider.on('grant.success', (ctx) => tell(ctx, ''));
     provider.on('grant.error', (ctx, err) => tell(ctx, err.error ?? 'server_error'));
