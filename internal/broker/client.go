@@ -3,8 +3,11 @@ package broker
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"kb/internal/oauth"
@@ -154,8 +157,15 @@ func (b *Broker) register(ctx context.Context, provider string, server oauth.Ser
 }
 
 // dynamicName is the name of the record of a client that a server registered.
+// The tenants of one host are servers of their own, which a path tells apart.
 func dynamicName(provider string, server oauth.Server) string {
-	return provider + "@" + hostOf(cmp.Or(server.Issuer, server.Token))
+	at := cmp.Or(server.Issuer, server.Token)
+	name := provider + "@" + hostOf(at)
+	if u, err := url.Parse(at); err == nil && strings.Trim(u.Path, "/") != "" {
+		sum := sha256.Sum256([]byte(at))
+		name += "-" + hex.EncodeToString(sum[:6]) // a name has no slashes
+	}
+	return name
 }
 
 // authFor is how a client shows who it is at a server that registered it: it

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"kb/internal/oauth"
 	"kb/internal/secret"
 	"kb/internal/testkit"
+	"kb/providers"
 	"kb/vaultfile"
 )
 
@@ -67,7 +70,6 @@ func TestAttackSharedVaultTurnsTokensAway(t *testing.T) {
 			if err != nil || !ok {
 				t.Fatalf("no tokens: %v", err)
 			}
-			oracle := testkit.NewOracle(token.Access.Reveal(), token.Refresh.Reveal())
 			s := g.start(g.workDir, "bot")
 			use := func(s *Session) {
 				header := http.Header{"Authorization": {"Bearer " + value(s, "KB_BOT_ACME_TOKEN")}}
@@ -93,6 +95,8 @@ func TestAttackSharedVaultTurnsTokensAway(t *testing.T) {
 					t.Errorf("it stands as %+v", st)
 				}
 			}
+			now, _, _ := g.broker.store.Token(key)
+			oracle := testkit.NewOracle(token.Access.Reveal(), token.Refresh.Reveal(), now.Access.Reveal(), now.Refresh.Reveal())
 			_, _ = g.broker.Logout(t.Context(), LogoutSpec{Profile: "team/bot", Provider: "acme"})
 			oracle.Requests(evil.Requests(), func(testkit.Request) bool { return false })
 			for _, finding := range oracle.Findings() {
@@ -188,5 +192,46 @@ func TestAttackClientOfAnotherLogin(t *testing.T) {
 	}
 	if !reached() {
 		t.Error("control: the oracle does not see the secret at the other server")
+	}
+}
+
+// TestAttackClientOfAnotherTenant: a host has authorization servers of many
+// tenants, and one of them names a token endpoint of its own. It is not shown
+// the secret that another one gave kb's client there, and does not take the
+// other's place.
+func TestAttackClientOfAnotherTenant(t *testing.T) {
+	g := newGranted(t)
+	secrets := map[string]string{"/good/register": testkit.NewCanary("cs_", 24), "/evil/register": testkit.NewCanary("cs_", 24)}
+	g.world.Serve("many.example", testkit.OriginConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(map[string]string{"client_id": r.URL.Path, "client_secret": secrets[r.URL.Path], "token_endpoint_auth_method": "client_secret_post"})
+	})})
+	find := func(tenant, token string) *granting {
+		t.Helper()
+		issuer := "https://many.example/" + tenant
+		granting := &granting{
+			b: g.broker, home: g.broker.primary, full: "work", login: vaultfile.Login{Profile: "work", Provider: "tools", Base: "https://" + tenant + ".example"},
+			method: &providers.Method{Flow: providers.FlowOAuth, Client: providers.ClientDynamic}, server: oauth.Server{
+				Issuer: issuer, Authorization: issuer + "/authorize", Token: token, Registration: issuer + "/register", ClientAuth: oauth.AuthPost,
+			},
+		}
+		if err := granting.findClient(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if granting.record != nil {
+			g.edit(func(tx *vaultfile.Tx) error { return tx.PutClient(*granting.record) })
+		}
+		return granting
+	}
+	good := find("good", "https://many.example/good/token")
+	if evil := find("evil", "https://evil.example/token"); evil.client.Secret.Reveal() != secrets["/evil/register"] {
+		t.Error("a tenant's endpoint gets the client of another one")
+	}
+	if record, ok := g.broker.clientRecord("work", good.login.Client); !ok || record.ClientSecret.Reveal() != secrets["/good/register"] {
+		t.Error("a tenant's client took the place of another one's")
+	}
+	// Positive control: the same server is shown the client that it registered.
+	if again := find("good", "https://many.example/good/token"); again.record != nil || again.client.Secret.Reveal() != secrets["/good/register"] {
+		t.Error("control: a client is registered anew")
 	}
 }

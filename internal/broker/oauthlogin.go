@@ -190,7 +190,7 @@ func (g *granting) findClient(ctx context.Context) (err error) {
 	if g.method.Client == providers.ClientDynamic {
 		at.Client = dynamicName(g.login.Provider, g.server)
 		record, ok := b.clientRecord(g.full, at.Client)
-		if !ok || b.over(record) {
+		if !ok || b.over(record) || record.Issuer != g.server.Issuer { // another server's client is none of this one's
 			record, err = b.register(ctx, g.login.Provider, g.server, g.scopes)
 			g.record = &record
 		}

@@ -3,6 +3,8 @@ package oauth_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -199,6 +201,39 @@ func TestErrorsQuoteNoSecrets(t *testing.T) {
 			if !strings.Contains(e.Description, secret.Redacted) {
 				t.Errorf("control: nothing was taken out of %q", e.Description)
 			}
+		}
+	}
+}
+
+// TestAttackServerQuotesSecretsOtherwise: a server repeats what it got in part,
+// or in another form. Its words are told to agents.
+func TestAttackServerQuotesSecretsOtherwise(t *testing.T) {
+	const refresh, key = "1//0kb-canary/2f9c+8ab1", "cs-kb-canary-77aa"
+	basic := base64.StdEncoding.EncodeToString([]byte("c:" + key))
+	for name, c := range map[string]struct{ said, leak string }{
+		"percent":            {"token=" + url.QueryEscape(refresh), "canary%2F2f9c"},
+		"hex":                {hex.EncodeToString([]byte(refresh)), hex.EncodeToString([]byte("canary/2f9c"))},
+		"HEX":                {strings.ToUpper(hex.EncodeToString([]byte(refresh))), strings.ToUpper(hex.EncodeToString([]byte("canary")))},
+		"base64":             {base64.StdEncoding.EncodeToString([]byte(refresh)), base64.RawStdEncoding.EncodeToString([]byte(refresh))[4:24]},
+		"base64, shifted":    {base64.StdEncoding.EncodeToString([]byte("t:" + refresh)), base64.StdEncoding.EncodeToString([]byte("t:" + refresh))[8:24]},
+		"base64url, shifted": {base64.URLEncoding.EncodeToString([]byte("t" + refresh)), base64.URLEncoding.EncodeToString([]byte("t" + refresh))[8:24]},
+		"its beginning":      {"token " + refresh[:12] + "... is bad", refresh[:12]},
+		"its end":            {"token *****" + refresh[10:], refresh[10:]},
+		"Basic":              {"bad credentials " + basic[2:], basic[4:20]},
+	} {
+		s := exampleServer()
+		s.ClientAuth = oauth.AuthBasic
+		body, err := json.Marshal(map[string]string{"error": "invalid_grant", "error_description": "no: " + c.said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := oauth.New(oauth.Options{Client: answering(400, "application/json", string(body))})
+		_, err = f.Refresh(t.Context(), s, oauth.Client{ID: "c", Secret: secret.New(key)}, secret.New(refresh), nil)
+		if err == nil || strings.Contains(err.Error(), c.leak) || !strings.Contains(err.Error(), secret.Redacted) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if !strings.Contains(c.said, c.leak) { // positive control
+			t.Errorf("control: %s: the server said nothing of %q", name, c.leak)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -108,19 +110,59 @@ func (a *answer) odd(why string) *Error {
 func (a *answer) said(code, description string, sent []secret.Value) *Error {
 	return &Error{
 		Endpoint: a.name, Host: a.host, Status: a.status, RetryAfter: a.retryAfter,
-		Code: errorCode(without(sent, code)), Description: short(without(sent, description)),
+		Code: errorCode(without(sent, code)), Description: short(without(sent, oneLine(description))),
 	}
 }
 
-// without is a server's text without secrets.
+const (
+	// quoted is how many bytes of a secret in a row are one: fewer occur in
+	// words, and a server that cuts what it repeats leaves about so many.
+	quoted = 8
+	// quoteMax is how much of a server's text is looked through. What is shown
+	// is less.
+	quoteMax = 4 << 10
+)
+
+// without is the beginning of a server's text without secrets and their parts,
+// plain and in the usual encodings: what a server says is told to agents, too.
 func without(sent []secret.Value, text string) string {
+	text = text[:min(len(text), quoteMax)]
+	hidden := make([]bool, len(text))
 	for _, v := range sent {
-		// Shorter values are no secrets, and occur in words.
-		if s := v.Reveal(); len(s) >= 8 {
-			text = strings.ReplaceAll(text, s, secret.Redacted)
+		for _, form := range forms(v.Reveal()) {
+			for i := 0; i+quoted <= len(text); i++ {
+				if strings.Contains(form, text[i:i+quoted]) {
+					for j := range quoted {
+						hidden[i+j] = true
+					}
+				}
+			}
 		}
 	}
-	return text
+	var b strings.Builder
+	for i := range len(text) {
+		switch {
+		case !hidden[i]:
+			b.WriteByte(text[i])
+		case i == 0 || !hidden[i-1]:
+			b.WriteString(secret.Redacted)
+		}
+	}
+	return b.String()
+}
+
+// forms are the ways in which a text may show s.
+func forms(s string) []string {
+	if len(s) < quoted {
+		return nil
+	}
+	digits := hex.EncodeToString([]byte(s))
+	list := []string{s, url.QueryEscape(s), url.PathEscape(s), digits, strings.ToUpper(digits)}
+	for i := range 3 { // the alignments of base64
+		part := []byte(s[i:])
+		list = append(list, base64.RawStdEncoding.EncodeToString(part), base64.RawURLEncoding.EncodeToString(part))
+	}
+	return list
 }
 
 // errorCode is an error code with nothing in it that RFC 6749 section 5.2 does
@@ -135,9 +177,12 @@ func errorCode(s string) string {
 	return out[:min(len(out), 64)]
 }
 
+// oneLine is untrusted text on one line.
+func oneLine(s string) string { return plain.Clean(strings.Join(strings.Fields(s), " ")) }
+
 // short is untrusted text for one line of an error.
 func short(s string) string {
-	s = plain.Clean(strings.Join(strings.Fields(s), " "))
+	s = oneLine(s)
 	if len(s) <= descriptionMax {
 		return s
 	}

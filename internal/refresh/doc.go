@@ -32,7 +32,7 @@
 // A token is due when a fifth of its life is left, at most five minutes, less a
 // random part of that; a session's background loop sees to it ([Manager.Keep]),
 // and so does whoever uses a token that is due. While an old token lives, its
-// users do not wait.
+// users do not wait, but for its last seconds: a request may arrive after them.
 //
 // Two clocks are asked: the wall's, which is set by people, and one that only
 // runs. Where they do not agree whether a token lives, a new one is waited for,
