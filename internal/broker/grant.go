@@ -166,9 +166,8 @@ func minted(m *providers.Method, fields map[string]secret.Value, scopes []string
 		g.Server.Token, g.Server.ClientAuth, g.Assertion = server.Token, server.ClientAuth, assertion
 	case providers.FlowGitHubApp:
 		g.Kind = refresh.KindGitHubApp
-		api, _, _ := strings.Cut(m.Server.Token, "/app/installations/")
 		g.App = oauth.App{
-			API: api, ID: fields[appField].Reveal(), Installation: fields[installationField].Reveal(), Key: manyLines(fields[privateKeyField]),
+			API: m.Server.AppAPI(), ID: fields[appField].Reveal(), Installation: fields[installationField].Reveal(), Key: manyLines(fields[privateKeyField]),
 		}
 	default:
 		return g, ErrNoFlow

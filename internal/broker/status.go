@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"kb/internal/refresh"
@@ -50,12 +49,6 @@ func (b *Broker) LoginStates() []LoginState {
 		states[i] = b.stateOf(l)
 	}
 	return states
-}
-
-// MissingLogins lists the logins that this device has still to make for itself.
-// It asks nobody.
-func (b *Broker) MissingLogins() []LoginState {
-	return slices.DeleteFunc(b.LoginStates(), func(s LoginState) bool { return !s.Missing })
 }
 
 // stateOf is how a login of a profile by its full name stands.

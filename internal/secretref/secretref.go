@@ -47,7 +47,6 @@ package secretref
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -143,16 +142,6 @@ func File(ref string) string {
 		return ""
 	}
 	return path
-}
-
-// Schemes lists what a reference can begin with.
-func Schemes() []string {
-	var names []string
-	for name, s := range schemes {
-		names = append(names, name+s.mark)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // failed names the reference in an error, cleaned: a vault that others write
