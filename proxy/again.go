@@ -119,14 +119,14 @@ func (x *exchange) sendAgain(ctx context.Context, u *upstreamConn, next *Injecti
 func (x *exchange) leave(u *upstreamConn, uploading bool) {
 	sound := true
 	if uploading {
+		var err error
 		select {
-		case err := <-x.upload:
-			sound = err == nil
+		case err = <-x.upload:
 		default:
-			u.close()
-			<-x.upload // all of the body is here: it waits for nothing else
-			return
+			u.close() // all of the body is here: the upload waits for nothing else
+			err = errors.Join(errUpstreamGone, <-x.upload)
 		}
+		sound = err == nil
 	}
 	if sound && !x.ans.close && u.drain() {
 		x.s.pool.put(u)

@@ -34,13 +34,13 @@ func (l *Loopback) callback(w http.ResponseWriter, r *http.Request) {
 	// A page that rebinds its own name to 127.0.0.1 says that name.
 	case r.Host != l.redirect.authority():
 		status = http.StatusMisdirectedRequest
-		l.refuse(err)
+		_ = l.refuse(err) // counted
 	case r.URL.EscapedPath() != pathOf(l.redirect.path):
 		status = http.StatusNotFound // browsers ask for icons
 	case r.Method != http.MethodGet:
 		err, status = ErrMethod, http.StatusMethodNotAllowed
 		w.Header().Set("Allow", http.MethodGet)
-		l.refuse(err)
+		_ = l.refuse(err)
 	default:
 		err = l.accept(r.URL.RawQuery)
 		if errors.Is(err, ErrUsed) {

@@ -21,8 +21,8 @@ const (
 	// A token in its last seconds may be over when it arrives, and by the
 	// server's own clock already is: a newer one is waited for. Of a short life
 	// it is less.
-	lastSeconds = 10 * time.Second
-	lastShare   = 3 // of the margin
+	lastWait  = 10 * time.Second
+	lastShare = 3 // of the margin
 
 	// Waiting after a failure is full jitter over 1, 2, 4 … 60 s.
 	backoffFirst = time.Second

@@ -133,7 +133,7 @@ func (e *entry) view(l Login, now time.Time, elapsed time.Duration) view {
 	// Two clocks: one that people and time servers set, and one that only runs.
 	wall, ran := t.Expires.Sub(now), e.left-(elapsed-e.seen)
 	m := margin(t)
-	last := min(lastSeconds, m/lastShare)
+	last := min(lastWait, m/lastShare)
 	m -= time.Duration(e.jitter * float64(m) / jitterShare)
 	switch {
 	case wall <= 0 && ran <= 0:

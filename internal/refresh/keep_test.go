@@ -52,7 +52,7 @@ func TestKeepForADay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if left := got.Expires.Sub(time.Now()); left < 3*time.Minute {
+			if left := time.Until(got.Expires); left < 3*time.Minute {
 				t.Fatalf("%v of life left", left)
 			}
 		}

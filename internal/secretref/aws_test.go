@@ -163,9 +163,11 @@ func TestAnAnswerThatIsNone(t *testing.T) {
 		handler http.HandlerFunc
 		say     string
 	}{
-		"a page":     {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>body-canary")) }, "not JSON"},
-		"too much":   {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("body-canary"), 1<<16)) }, "longer than"},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 302) }, "answered 302"},
+		"a page":   {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>body-canary")) }, "not JSON"},
+		"too much": {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("body-canary"), 1<<16)) }, "longer than"},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusFound)
+		}, "answered 302"},
 		"an odd code": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(400)
 			w.Write([]byte(`{"__type":"\u001b[2Jbody-canary 1"}`))

@@ -34,7 +34,8 @@ func fieldOf(v any, field string) ([]byte, error) {
 		}
 	}
 	for _, key := range keys {
-		object, ok := v.(map[string]any)
+		object, _ := v.(map[string]any) // of anything else, none has a member
+		var ok bool
 		if v, ok = object[key]; !ok {
 			return nil, fmt.Errorf("the value has no field %s", quote(field))
 		}
