@@ -25,7 +25,7 @@ const (
 
 	// herdLife is that of the first token. A session refreshes it by itself at
 	// four fifths: all have to be asleep by then.
-	herdLife = 40 * time.Second
+	herdLife = 25 * time.Second
 
 	// herdBound is what the slowest run may take, from the first request to the
 	// last answer. Measured on two cores that were shared with some twenty other
