@@ -139,6 +139,7 @@ func TestLoginPastesTheRedirect(t *testing.T) {
 // TestLoginOpensTheBrowser: the browser of this machine does it all, and the
 // line that waited is gone afterwards.
 func TestLoginOpensTheBrowser(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	kb := d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "dynamic")
 	shown := kb.ends(0)
@@ -155,6 +156,7 @@ func TestLoginOpensTheBrowser(t *testing.T) {
 // TestLoginSaysWhereNoBrowserOpens: one that fails to open is told, and a person
 // opens the page themselves.
 func TestLoginSaysWhereNoBrowserOpens(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	kb := d.types([]string{"BROWSER=/nonexistent/browser"}, "login", "lab", "-p", "work", "--method", "dynamic")
 	address := kb.until(authorizeURL + `(?:\r\n)`)
@@ -189,6 +191,7 @@ func TestLoginByDevice(t *testing.T) {
 // TestLoginIsCancelled: ctrl+c ends a login at any point with exit 3, and
 // nothing of it is kept.
 func TestLoginIsCancelled(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	vault := filepath.Join(d.home.Dir, ".config/kb/vault.age")
 	before, err := os.ReadFile(vault)
@@ -230,6 +233,7 @@ func TestLoginIsCancelled(t *testing.T) {
 // TestLoginAsksForTheClientOnce: where it is made, what to enter there, the
 // secret without echo; the next login has it from the vault.
 func TestLoginAsksForTheClientOnce(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	kb := d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "code")
 	kb.until(`https://lab\.example/apps`)
@@ -249,6 +253,7 @@ func TestLoginAsksForTheClientOnce(t *testing.T) {
 
 // TestLoginAll walks the logins that this device has still to make.
 func TestLoginAll(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "dynamic").ends(0)
 	d.types(nil, "logout", "lab", "-p", "work").ends(0)
@@ -263,6 +268,7 @@ func TestLoginAll(t *testing.T) {
 
 // TestLogoutAsksWhereTheGrantEnds: whoever says no is still logged in.
 func TestLogoutAsksWhereTheGrantEnds(t *testing.T) {
+	plainRun(t)
 	d := newDesk(t)
 	d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "whole").ends(0)
 	for _, c := range []struct {
