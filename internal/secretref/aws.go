@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,19 +26,19 @@ import (
 
 // awsARN takes the region and the resource's service of an ARN:
 // arn:partition:service:region:account:resource.
-var awsARN = regexp.MustCompile(`^arn:aws[a-z-]*:(secretsmanager|ssm):([a-z0-9-]+):\d{12}:.+$`)
+var awsARN = pattern(`^arn:aws[a-z-]*:(secretsmanager|ssm):([a-z0-9-]+):\d{12}:.+$`)
 
 // awsRegion is what a region looks like; it becomes part of a host name.
-var awsRegion = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
+var awsRegion = pattern(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
 
 func checkAWS(service string) func(p *reference) error {
 	return func(p *reference) error {
 		if strings.HasPrefix(p.name, "arn:") {
-			if m := awsARN.FindStringSubmatch(p.name); m == nil || m[1] != service {
+			if m := awsARN().FindStringSubmatch(p.name); m == nil || m[1] != service {
 				return fmt.Errorf("that is not an ARN of %s", service)
 			}
 		}
-		if region := p.query["region"]; region != "" && !awsRegion.MatchString(region) {
+		if region := p.query["region"]; region != "" && !awsRegion().MatchString(region) {
 			return fmt.Errorf("%s is not a region", quote(region))
 		}
 		if strings.HasPrefix(p.query["profile"], "-") {
@@ -97,13 +96,13 @@ func (r *Resolver) awsCall(ctx context.Context, p *reference, service, target st
 		return err
 	}
 	region := p.query["region"]
-	if m := awsARN.FindStringSubmatch(p.name); region == "" && m != nil {
+	if m := awsARN().FindStringSubmatch(p.name); region == "" && m != nil {
 		region = m[2]
 	}
 	if region == "" {
 		region = chain.region()
 	}
-	if !awsRegion.MatchString(region) {
+	if !awsRegion().MatchString(region) {
 		return errors.New("no AWS region: add ?region=…, or set AWS_REGION or the profile's region")
 	}
 	keys, err := chain.keys(ctx, region)

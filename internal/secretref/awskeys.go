@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ type awsChain struct {
 	files   map[string]map[string]string
 }
 
-var awsProfileName = regexp.MustCompile(`^[A-Za-z0-9_@+=,.][A-Za-z0-9_@+=,. /:-]{0,127}$`)
+var awsProfileName = pattern(`^[A-Za-z0-9_@+=,.][A-Za-z0-9_@+=,. /:-]{0,127}$`)
 
 func (r *Resolver) awsChain(profile string) (*awsChain, error) {
 	c := &awsChain{r: r, profile: profile}
@@ -49,7 +48,7 @@ func (r *Resolver) awsChain(profile string) (*awsChain, error) {
 			c.profile = "default"
 		}
 	}
-	if c.profile != "" && !awsProfileName.MatchString(c.profile) {
+	if c.profile != "" && !awsProfileName().MatchString(c.profile) {
 		return nil, fmt.Errorf("%s is not an AWS profile's name", quote(c.profile))
 	}
 	var err error
@@ -131,7 +130,7 @@ func (c *awsChain) assume(ctx context.Context, profile, region string, above []s
 		}
 	}
 	at := region
-	if v := p["region"]; awsRegion.MatchString(v) {
+	if v := p["region"]; awsRegion().MatchString(v) {
 		at = v
 	}
 	status, answer, err := c.r.awsSend(ctx, source, "sts", at, http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, []byte(form.Encode()))

@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +25,10 @@ import (
 const gcloudToken = 5 * time.Minute
 
 var (
-	googleProject  = regexp.MustCompile(`^[a-z0-9][a-z0-9.:-]{0,62}$`)
-	googleSecret   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	googleVersion  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
-	googleLocation = regexp.MustCompile(`^[a-z]+(-[a-z]+)*[0-9]{1,2}$`)
+	googleProject  = pattern(`^[a-z0-9][a-z0-9.:-]{0,62}$`)
+	googleSecret   = pattern(`^[A-Za-z0-9_-]{1,255}$`)
+	googleVersion  = pattern(`^[A-Za-z0-9_-]{1,63}$`)
+	googleLocation = pattern(`^[a-z]+(-[a-z]+)*[0-9]{1,2}$`)
 )
 
 // googleName is the secret that a reference names: PROJECT/SECRET, or as Google
@@ -47,14 +46,14 @@ func googleName(p *reference) (project, name, version string, err error) {
 	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "secrets" && parts[4] == "versions" && p.query["version"] == "":
 		project, name, version = parts[1], parts[3], parts[5]
 	}
-	if !googleProject.MatchString(project) || !googleSecret.MatchString(name) || !googleVersion.MatchString(version) {
+	if !googleProject().MatchString(project) || !googleSecret().MatchString(name) || !googleVersion().MatchString(version) {
 		return "", "", "", errors.New("it is gcpsm://PROJECT/SECRET, with ?version=N for another than the latest")
 	}
 	return project, name, version, nil
 }
 
 func checkGoogle(p *reference) error {
-	if l := p.query["location"]; l != "" && !googleLocation.MatchString(l) {
+	if l := p.query["location"]; l != "" && !googleLocation().MatchString(l) {
 		return fmt.Errorf("%s is not a location", quote(l))
 	}
 	_, _, _, err := googleName(p)
