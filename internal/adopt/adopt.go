@@ -35,6 +35,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"kb/internal/secret"
@@ -145,20 +146,21 @@ func (f *Found) Unchanged() bool {
 	return err == nil && secret.New(string(now)).Equal(f.raw)
 }
 
-// readFile reads a regular file, without waiting for what is none.
+// readFile reads a regular file, and waits for nothing: an agent may put a FIFO
+// there, also at the last moment.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%q: %w", path, ErrUnreadable)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 

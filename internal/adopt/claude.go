@@ -36,32 +36,10 @@ var claudeCode = Source{
 		return nil
 	},
 	place: func(f *Found, p Placeholders) ([]byte, error) {
-		file, err := parseObject(f.content())
-		if err != nil {
-			return nil, err
-		}
-		inner, err := parseObject(file.values["claudeAiOauth"])
-		if err != nil {
-			return nil, err
-		}
-		// It refreshes when its token has expired: the past makes it ask kb at
-		// its first start, from which kb learns the client that it is.
-		for name, value := range map[string]any{"accessToken": p.Access, "refreshToken": p.Refresh, "expiresAt": longAgo} {
-			if err := inner.set(name, value); err != nil {
-				return nil, err
-			}
-		}
-		oauth, err := inner.bytes()
-		if err == nil {
-			err = file.set("claudeAiOauth", oauth)
-		}
-		if err != nil {
-			return nil, err
-		}
-		whole, err := file.bytes()
-		if err != nil {
-			return nil, err
-		}
-		return like(whole, f.content())
+		return edited(f.content(), "claudeAiOauth", func(o *object) error {
+			// It refreshes when its token has expired: the past makes it ask kb
+			// at its first start, from which kb learns the client that it is.
+			return o.setAll(map[string]any{"accessToken": p.Access, "refreshToken": p.Refresh, "expiresAt": longAgo})
+		})
 	},
 }

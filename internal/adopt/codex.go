@@ -45,38 +45,18 @@ var codex = Source{
 		return nil
 	},
 	place: func(f *Found, p Placeholders) ([]byte, error) {
-		file, err := parseObject(f.content())
-		if err != nil {
-			return nil, err
-		}
-		tokens, err := parseObject(file.values["tokens"])
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range []string{"id_token", "access_token"} {
-			var token string
-			if json.Unmarshal(tokens.values[name], &token) != nil {
-				return nil, ErrUnreadable
+		return edited(f.content(), "tokens", func(o *object) error {
+			for _, name := range []string{"id_token", "access_token"} {
+				var token string
+				if json.Unmarshal(o.values[name], &token) != nil {
+					return ErrUnreadable
+				}
+				if err := o.set(name, unsigned(token, p.Access)); err != nil {
+					return err
+				}
 			}
-			if err := tokens.set(name, unsigned(token, p.Access)); err != nil {
-				return nil, err
-			}
-		}
-		if err := tokens.set("refresh_token", p.Refresh); err != nil {
-			return nil, err
-		}
-		inner, err := tokens.bytes()
-		if err == nil {
-			err = file.set("tokens", inner)
-		}
-		if err != nil {
-			return nil, err
-		}
-		whole, err := file.bytes()
-		if err != nil {
-			return nil, err
-		}
-		return like(whole, f.content())
+			return o.set("refresh_token", p.Refresh)
+		})
 	},
 }
 

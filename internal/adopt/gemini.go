@@ -46,24 +46,13 @@ var geminiCLI = Source{
 		return nil
 	},
 	place: func(f *Found, p Placeholders) ([]byte, error) {
-		file, err := parseObject(f.content())
-		if err != nil {
-			return nil, err
-		}
-		members := map[string]any{"access_token": p.Access, "refresh_token": p.Refresh, "expiry_date": longAgo}
-		var id string
-		if json.Unmarshal(file.values["id_token"], &id) == nil && id != "" {
-			members["id_token"] = unsigned(id, p.Access)
-		}
-		for name, value := range members {
-			if err := file.set(name, value); err != nil {
-				return nil, err
+		return edited(f.content(), "", func(o *object) error {
+			members := map[string]any{"access_token": p.Access, "refresh_token": p.Refresh, "expiry_date": longAgo}
+			var id string
+			if json.Unmarshal(o.values["id_token"], &id) == nil && id != "" {
+				members["id_token"] = unsigned(id, p.Access)
 			}
-		}
-		whole, err := file.bytes()
-		if err != nil {
-			return nil, err
-		}
-		return like(whole, f.content())
+			return o.setAll(members)
+		})
 	},
 }

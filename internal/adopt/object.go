@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // longAgo is a time in the past, in Unix milliseconds. Programs take 0 for no
@@ -75,6 +77,44 @@ func (o *object) bytes() (json.RawMessage, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// edited is a file in which change has changed the object at a member, or the
+// whole of it where member is empty. All else stays, also how it is laid out.
+func edited(file []byte, member string, change func(*object) error) ([]byte, error) {
+	whole, err := parseObject(file)
+	if err != nil {
+		return nil, err
+	}
+	at := whole
+	if member != "" {
+		if at, err = parseObject(whole.values[member]); err != nil {
+			return nil, err
+		}
+	}
+	if err := change(at); err != nil {
+		return nil, err
+	}
+	raw, err := at.bytes()
+	if err == nil && at != whole {
+		if err = whole.set(member, raw); err == nil {
+			raw, err = whole.bytes()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return like(raw, file)
+}
+
+// setAll replaces members with strings and numbers.
+func (o *object) setAll(members map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if err := o.set(name, members[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // like lays raw out as the file before it: on one line, or indented by two.

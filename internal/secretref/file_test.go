@@ -26,16 +26,17 @@ func TestAttackFiles(t *testing.T) {
 	}
 	r := d.resolver()
 	gets(t, r, "file:"+d.write("token", "plain\n", 0o600), "plain") // the control
+	huge := d.write("huge", string(make([]byte, 1<<20)), 0o600)
 	for ref, say := range map[string]string{
-		"file:" + fifo:                                                "not a regular file",
-		"file:/dev/zero":                                              "not for references",
-		"file:/proc/self/environ":                                     "not for references",
-		"file:/proc/../proc/self/cmdline":                             "not for references",
-		"file:" + state + "/identity.txt":                             "not for references",
-		"file:" + link + "/identity.txt":                              "not for references",
-		"sops:" + link + "/identity.txt#x":                            "not for references",
-		"file:" + d.home:                                              "not a regular file",
-		"file:" + d.write("huge", string(make([]byte, 1<<20)), 0o600): "longer than",
+		"file:" + fifo:                     "not a regular file",
+		"file:/dev/zero":                   "not for references",
+		"file:/proc/self/environ":          "not for references",
+		"file:/proc/../proc/self/cmdline":  "not for references",
+		"file:" + state + "/identity.txt":  "not for references",
+		"file:" + link + "/identity.txt":   "not for references",
+		"sops:" + link + "/identity.txt#x": "not for references",
+		"file:" + d.home:                   "not a regular file",
+		"file:" + huge:                     "longer than",
 	} {
 		refuses(t, r, ref, say)
 	}
