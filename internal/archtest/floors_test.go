@@ -25,7 +25,10 @@ type room struct {
 var floors = map[string]room{
 	"cmd/kb": {floor: 4},
 
-	"tui": {floor: 3, only: []string{"profile", "internal/audit", "internal/hint", "internal/plain"}},
+	"tui": {floor: 3, only: []string{"profile", "internal/audit", "internal/hint", "internal/plain", "internal/secret"}},
+	// The desk is what the dashboard works at: the broker, the sessions' sockets
+	// and the audit, as the Backend that tui declares.
+	"internal/desk": {floor: 3, also: []string{"tui"}},
 	"internal/supervisor": {floor: 3, only: []string{
 		"proxy", "internal/sandbox", "internal/control", "internal/audit",
 		"internal/hint", "internal/plain",
@@ -37,7 +40,7 @@ var floors = map[string]room{
 	"internal/broker": {floor: 2, only: []string{
 		"vaultfile", "providers", "proxy", "profile",
 		"internal/oauth", "internal/refresh", "internal/state", "internal/audit", "internal/secretref", "internal/clientenv",
-		"internal/adopt", "internal/vaultrepo",
+		"internal/control", "internal/policy", "internal/adopt", "internal/vaultrepo",
 		"internal/secret", "internal/hint", "internal/plain", "internal/atomicfile",
 	}},
 
@@ -63,6 +66,7 @@ var floors = map[string]room{
 	"profile":             {floor: 0, also: []string{"internal/secret", "internal/plain"}},
 	"internal/secret":     {floor: 0},
 	"internal/hint":       {floor: 0},
+	"internal/policy":     {floor: 0},
 	"internal/plain":      {floor: 0},
 	"internal/atomicfile": {floor: 0},
 

@@ -1,0 +1,112 @@
+// Package control is how a person's kb speaks to a running session: what it is
+// doing, what waits for an answer, approve, deny, stop.
+//
+// # The socket
+//
+// Each session listens on DIR/ID.sock, DIR being a folder of mode 0700 that is
+// apart from what its child is shown. One side writes JSON objects, a line each,
+// and so does the other; [Client] and [Serve] are both ends.
+//
+// # Who may speak
+//
+// Processes of the same user only, and none that descends from a session's
+// child: an agent must not approve its own requests. Either end looks at the
+// other by the credentials that the kernel gives (SO_PEERCRED, LOCAL_PEERPID).
+// It guards against accident and plain attempts: at isolation "hardened" an agent can
+// have another program of the user (tmux, systemd) start a process that does not
+// descend from it. docs/threat-model.md says so.
+//
+// No message holds a secret, in either direction.
+package control
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Status is a session, as it tells of itself. Texts in it are cleaned
+// (kb/internal/plain) by whoever makes it, and again by whoever shows it.
+type Status struct {
+	ID        string    `json:"id"`
+	Profile   string    `json:"profile"` // as Broker.Show calls it
+	Also      []string  `json:"also,omitempty"`
+	Agent     string    `json:"agent"` // base name of the command
+	Dir       string    `json:"dir"`
+	Remote    string    `json:"remote,omitempty"` // the primary one: github.com/acme/api
+	Reason    string    `json:"reason,omitempty"` // why the profile is this one
+	Isolation string    `json:"isolation"`        // the tier that was reached
+	Proxy     string    `json:"proxy,omitempty"`  // address of its proxy
+	PID       int       `json:"pid"`              // of kb exec
+	Child     int       `json:"child,omitempty"`  // of the agent; 0 until it runs
+	Started   time.Time `json:"started"`
+	Requests  uint64    `json:"requests"` // all
+	Injected  uint64    `json:"injected"` // with a credential
+	Denied    uint64    `json:"denied"`   // refused
+	Hosts     []Host    `json:"hosts,omitempty"`
+	Waiting   []Request `json:"waiting,omitempty"` // oldest first
+}
+
+// Host is a host that the session has a login for.
+type Host struct {
+	Host     string `json:"host"`
+	Provider string `json:"provider"`
+	Profile  string `json:"profile"`
+}
+
+// Request is a request that waits for a person. Its body is not described
+// beyond its size and type.
+type Request struct {
+	ID         string    `json:"id"` // six hex digits, unique among the sessions of a device
+	Session    string    `json:"session"`
+	Profile    string    `json:"profile"`
+	Provider   string    `json:"provider"`
+	Login      string    `json:"login,omitempty"` // account, else the --as name
+	Method     string    `json:"method"`
+	Host       string    `json:"host"`
+	Port       uint16    `json:"port"`
+	Path       string    `json:"path"` // as the audit has it: no query, secret segments as *
+	Repository string    `json:"repository,omitempty"`
+	Git        string    `json:"git,omitempty"` // "read" or "write" for git's own requests
+	Mint       bool      `json:"mint,omitempty"`
+	Policy     string    `json:"policy"` // id of the line that asks
+	Rule       string    `json:"rule"`   // that line in words: "ask POST at linear"
+	Agent      string    `json:"agent"`
+	Dir        string    `json:"dir"`
+	Body       int64     `json:"body"` // bytes; -1 when the client does not say
+	Type       string    `json:"type,omitempty"`
+	Asked      time.Time `json:"asked"`
+	Deadline   time.Time `json:"deadline"` // no answer until then is a denial
+}
+
+// Answer is what a person says to a request.
+type Answer string
+
+// Answers. "Always" is none of them: it is a policy line that whoever answers
+// writes into the vault, and [Once].
+const (
+	Once        Answer = "once"         // this request only
+	Session     Answer = "session"      // and all like it (same line, login, method and host) until the session ends
+	Deny        Answer = "deny"         // this request only
+	DenySession Answer = "deny-session" // and all like it until the session ends
+)
+
+// Errors of speaking to a session.
+var (
+	ErrGone      = errors.New("session has ended")
+	ErrNoRequest = errors.New("no such request waits")
+	ErrRefused   = errors.New("a process of a session may not control sessions")
+)
+
+// Handler is the session's side.
+type Handler interface {
+	// Status is the session by now. It does not block.
+	Status() Status
+	// Changed is closed at the next change of Status. It is taken before
+	// Status is called, so that no change is missed.
+	Changed() <-chan struct{}
+	// Answer answers a waiting request, or returns ErrNoRequest.
+	Answer(ctx context.Context, id string, a Answer) error
+	// Stop has the session end: its child is asked to, then made to.
+	Stop(ctx context.Context) error
+}
