@@ -26,6 +26,7 @@ func (s *Session) Route(_ context.Context, c proxy.ConnectInfo) proxy.Route {
 	}
 	if p := snap.profiles[s.own]; p.Egress == "listed" {
 		refusal := refuseEgress(snap.names.show(s.own), c.Host)
+		s.denied.Add(1)
 		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
 	}
 	request := s.requests.Add(1)
@@ -48,6 +49,7 @@ func (s *Session) Authorize(ctx context.Context, r *proxy.RequestInfo) (*proxy.I
 	}
 	injection, sent, refusal := s.authorize(ctx, r, &event)
 	if refusal != nil {
+		s.denied.Add(1)
 		event.Phase = audit.PhaseRefused
 		event.Reason, event.Status = refusal.Message, refusal.Status
 		if event.Action != actionMint {
@@ -63,6 +65,9 @@ func (s *Session) Authorize(ctx context.Context, r *proxy.RequestInfo) (*proxy.I
 		return nil, refuseAudit()
 	}
 	injection.Done = s.outcome(event)
+	if event.Action == actionInject {
+		s.injected.Add(1)
+	}
 	if sent != nil && sent.login.canRenew() {
 		injection.Rejected = s.rejected(sent, target{r.Host, r.Port, injection.Path}, event)
 	}
@@ -181,6 +186,7 @@ func (s *Session) outcome(event audit.Event) func(proxy.Outcome) {
 
 // Refused implements [proxy.Policy]: what the proxy refused by itself.
 func (s *Session) Refused(c proxy.ConnectInfo, r *proxy.RequestInfo, why *proxy.Refusal) {
+	s.denied.Add(1)
 	event := audit.Event{
 		Phase: audit.PhaseRefused, Request: s.requests.Add(1), Profile: s.own, Action: actionDeny,
 		Reason: why.Message, Error: why.Code, Status: why.Status, Host: c.Host, Port: c.Port, Method: http.MethodConnect,

@@ -48,6 +48,9 @@ type Session struct {
 	snapshot     atomic.Pointer[snapshot]
 	placeholders *placeholders
 	requests     atomic.Uint64
+	injected     atomic.Uint64 // of them, with a credential
+	denied       atomic.Uint64 // of them, refused
+	approvals    *approvals
 	token        secret.Value
 	address      string
 	ca           *proxy.CA
@@ -91,7 +94,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	}
 	s := &Session{
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
-		decision: decision, notes: decision.Notes, serving: make(chan error, 1),
+		decision: decision, notes: decision.Notes, serving: make(chan error, 1), approvals: newApprovals(b.now),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.grant(spec.Also); err != nil {

@@ -1,0 +1,242 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"kb/internal/control"
+)
+
+const (
+	// holdTime is how long a request waits for a person before it is refused.
+	// 2 min: time to come back to the desk and read it, and well below the 300 s
+	// after which Node's fetch gives up by itself (undici, headersTimeout), so
+	// that the agent hears of the refusal and its reason.
+	holdTime = 2 * time.Minute
+	// holdMax is how many requests of a session wait at once. 64: no person
+	// answers more within holdTime; what comes besides is refused at once.
+	holdMax = 64
+	// saidMax is how many answers a session remembers. 1,024: each was given by
+	// a person. Beyond it requests are asked about again.
+	saidMax = 1024
+)
+
+// likeness is what two requests have in common when one answer may serve both:
+// the line that asks, as it was worded when the person saw it, the login, the
+// method and the host. Of requests that mint, none is like another that does
+// not.
+type likeness struct {
+	line, words           string
+	profile, provider, as string
+	method                string // with those that its fields name besides
+	host                  string
+	port                  uint16
+	git                   string
+	mint                  bool
+}
+
+// held is a request that waits for a person.
+type held struct {
+	request control.Request
+	like    likeness
+	answer  chan control.Answer // holds one; who takes the request out of the list sends it
+}
+
+// approvals are the requests of a session that wait for a person, and what
+// persons have said for its rest. They are not for copying.
+type approvals struct {
+	now    func() time.Time
+	after  func(time.Duration) (<-chan time.Time, func() bool)
+	random io.Reader
+
+	mu      sync.Mutex
+	waiting []*held // oldest first
+	said    map[likeness]bool
+	changed chan struct{} // closed and replaced at each change of waiting
+}
+
+func newApprovals(now func() time.Time) *approvals {
+	return &approvals{
+		now: now, random: rand.Reader, said: map[likeness]bool{}, changed: make(chan struct{}),
+		after: func(d time.Duration) (<-chan time.Time, func() bool) {
+			t := time.NewTimer(d)
+			return t.C, t.Stop
+		},
+	}
+}
+
+// verdict is how a request's wait ended.
+type verdict uint8
+
+const (
+	verdictTimeout verdict = iota // nobody answered
+	verdictGone                   // the client or the session ended first
+	verdictFull                   // too many wait already
+	verdictOnce
+	verdictSession
+	verdictDenied
+	verdictDeniedSession
+)
+
+// remembered is what a person said about requests like this one, if anything.
+func (a *approvals) remembered(like likeness) (yes, said bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	yes, said = a.said[like]
+	return yes, said
+}
+
+// hold puts a request among those that wait. began is told of it, with its id
+// and deadline, before anybody can answer; an error from it is returned, and
+// the request does not wait.
+func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, began func(control.Request) error) (*held, verdict, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) >= holdMax {
+		return nil, verdictFull, nil
+	}
+	id, err := a.newID()
+	if err != nil {
+		return nil, verdictFull, err
+	}
+	r.ID, r.Asked, r.Deadline = id, a.now(), deadline
+	if err := began(r); err != nil {
+		return nil, verdictFull, err
+	}
+	h := &held{request: r, like: like, answer: make(chan control.Answer, 1)}
+	a.waiting = append(a.waiting, h)
+	a.change()
+	return h, 0, nil
+}
+
+// newID makes an id that none of those that wait has. The caller holds mu.
+func (a *approvals) newID() (string, error) {
+	for {
+		var b [3]byte
+		if _, err := io.ReadFull(a.random, b[:]); err != nil {
+			return "", fmt.Errorf("make the id of a request: %w", err)
+		}
+		id := hex.EncodeToString(b[:])
+		if a.find(id) < 0 {
+			return id, nil
+		}
+	}
+}
+
+func (a *approvals) find(id string) int {
+	return slices.IndexFunc(a.waiting, func(h *held) bool { return h.request.ID == id })
+}
+
+// change tells those who look. The caller holds mu.
+func (a *approvals) change() {
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// wait waits for the answer, at most until the request's deadline.
+func (a *approvals) wait(ctx context.Context, life context.Context, h *held) verdict {
+	expired, stop := a.after(h.request.Deadline.Sub(a.now()))
+	defer stop()
+	ended := verdictGone
+	select {
+	case said := <-h.answer:
+		return heard(said)
+	case <-expired:
+		ended = verdictTimeout
+	case <-ctx.Done():
+	case <-life.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.Index(a.waiting, h); i >= 0 {
+		a.waiting = slices.Delete(a.waiting, i, i+1)
+		a.change()
+		return ended
+	}
+	// Answered in the same moment. A client that has gone gets nothing.
+	if ended == verdictGone {
+		return ended
+	}
+	return heard(<-h.answer)
+}
+
+func heard(said control.Answer) verdict {
+	switch said {
+	case control.Once:
+		return verdictOnce
+	case control.Session:
+		return verdictSession
+	case control.DenySession:
+		return verdictDeniedSession
+	}
+	return verdictDenied
+}
+
+// answer gives a person's answer to the request that waits under an id. One
+// for the rest of the session answers all that wait and are like it.
+func (a *approvals) answer(id string, said control.Answer) error {
+	switch said {
+	case control.Once, control.Session, control.Deny, control.DenySession:
+	default:
+		return fmt.Errorf("answer request %q: %q is no answer", id, said)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := a.find(id)
+	if i < 0 {
+		return fmt.Errorf("answer request %q: %w", id, control.ErrNoRequest)
+	}
+	first := a.waiting[i]
+	lasting := said == control.Session || said == control.DenySession
+	if lasting && len(a.said) < saidMax {
+		a.said[first.like] = said == control.Session
+	}
+	a.waiting = slices.DeleteFunc(a.waiting, func(h *held) bool {
+		if h != first && (!lasting || h.like != first.like) {
+			return false
+		}
+		h.answer <- said
+		return true
+	})
+	a.change()
+	return nil
+}
+
+// Waiting are the requests that wait for a person, oldest first.
+func (s *Session) Waiting() []control.Request {
+	a := s.approvals
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]control.Request, len(a.waiting))
+	for i, h := range a.waiting {
+		list[i] = h.request
+	}
+	return list
+}
+
+// WaitingChanged is closed at the next change of Waiting. Take it before
+// Waiting is called, and no change is missed.
+func (s *Session) WaitingChanged() <-chan struct{} {
+	s.approvals.mu.Lock()
+	defer s.approvals.mu.Unlock()
+	return s.approvals.changed
+}
+
+// Answer is a person's answer to a waiting request. It is
+// [control.ErrNoRequest] if none waits under that id: it was answered, its
+// client has gone, or its time is over.
+func (s *Session) Answer(_ context.Context, id string, a control.Answer) error {
+	return s.approvals.answer(id, a)
+}
+
+// Counts are how many requests the session has had, how many of them carried a
+// credential, and how many were refused.
+func (s *Session) Counts() (requests, injected, denied uint64) {
+	return s.requests.Load(), s.injected.Load(), s.denied.Load()
+}
