@@ -25,12 +25,12 @@ func (d *Desk) Login(context.Context, tui.LoginRequest, tui.LoginScreen) (string
 
 func (d *Desk) Imports(context.Context) ([]tui.Importable, error) { return nil, errNotYet }
 
-func (d *Desk) Import(context.Context, string, string, bool) (string, error) { return "", errNotYet }
+func (d *Desk) Import(context.Context, tui.ImportRequest) (string, error) { return "", errNotYet }
 
 func (d *Desk) Providers(context.Context) ([]tui.Provider, error) { return nil, errNotYet }
 
-func (d *Desk) LintProvider(context.Context, string) ([]string, error) { return nil, errNotYet }
+func (d *Desk) LintProvider(context.Context, string, string) ([]string, error) { return nil, errNotYet }
 
-func (d *Desk) RemoveProvider(context.Context, string) (string, error) { return "", errNotYet }
+func (d *Desk) RemoveProvider(context.Context, string, string) (string, error) { return "", errNotYet }
 
 func (d *Desk) OpenPage(context.Context, string) error { return errNotYet }
