@@ -42,7 +42,8 @@ type Backend interface {
 	Login(ctx context.Context, r LoginRequest, at LoginScreen) (string, error)
 	// Imports lists the logins of other programs that can be taken over.
 	Imports(ctx context.Context) ([]Importable, error)
-	Import(ctx context.Context, source, profile string, replace bool) (string, error)
+	// Import takes one over. Of one that moves, a person has agreed.
+	Import(ctx context.Context, r ImportRequest) (string, error)
 
 	Profiles(ctx context.Context) (Profiles, error)
 	PutProfile(ctx context.Context, p ProfileSpec) (string, error) // Old is "" for a new one
@@ -60,8 +61,8 @@ type Backend interface {
 
 	Providers(ctx context.Context) ([]Provider, error)
 	// LintProvider checks a definition of the user's own; nothing wrong is no line.
-	LintProvider(ctx context.Context, name string) ([]string, error)
-	RemoveProvider(ctx context.Context, name string) (string, error)
+	LintProvider(ctx context.Context, vault, name string) ([]string, error)
+	RemoveProvider(ctx context.Context, vault, name string) (string, error)
 	// OpenPage opens a vendor's page in the browser.
 	OpenPage(ctx context.Context, url string) error
 
@@ -127,6 +128,7 @@ type LoginScreen interface {
 	// Step shows what a person has to do now, in place of what was shown before.
 	Step(LoginStep)
 	// Pasted returns the address that a person pasted, where the browser is on
-	// another machine. It blocks until there is one, or ctx is done.
-	Pasted(ctx context.Context) (string, error)
+	// another machine. It blocks until there is one, or ctx is done. The address
+	// has a code in it, which is as good as a key for its minute.
+	Pasted(ctx context.Context) (secret.Value, error)
 }

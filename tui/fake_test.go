@@ -25,6 +25,7 @@ type fake struct {
 	checks    []Check
 	form      LoginForm
 	imports   []Importable
+	lint      []string
 	steps     []LoginStep   // that Login goes through
 	block     chan struct{} // Login waits for it, where it is not nil
 
@@ -104,8 +105,8 @@ func (f *fake) Login(ctx context.Context, r LoginRequest, at LoginScreen) (strin
 	return f.say("login " + r.Profile + "/" + r.Provider)
 }
 func (f *fake) Imports(context.Context) ([]Importable, error) { return f.imports, nil }
-func (f *fake) Import(_ context.Context, source, profile string, _ bool) (string, error) {
-	return f.say("import " + source + " " + profile)
+func (f *fake) Import(_ context.Context, r ImportRequest) (string, error) {
+	return f.say("import " + r.Source + " " + r.Profile)
 }
 func (f *fake) Profiles(context.Context) (Profiles, error) { return f.profiles, f.fail["profiles"] }
 func (f *fake) PutProfile(_ context.Context, p ProfileSpec) (string, error) {
@@ -151,8 +152,12 @@ func (f *fake) TestPolicy(_ context.Context, profile, method, url string) (strin
 func (f *fake) Providers(context.Context) ([]Provider, error) {
 	return f.providers, f.fail["providers"]
 }
-func (f *fake) LintProvider(context.Context, string) ([]string, error) { return nil, nil }
-func (f *fake) RemoveProvider(_ context.Context, n string) (string, error) {
+
+func (f *fake) LintProvider(_ context.Context, _, n string) ([]string, error) {
+	return f.lint, f.do("lint " + n)
+}
+
+func (f *fake) RemoveProvider(_ context.Context, _, n string) (string, error) {
 	return f.say("rm provider " + n)
 }
 func (f *fake) OpenPage(_ context.Context, url string) error { return f.do("open " + url) }

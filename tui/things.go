@@ -104,7 +104,11 @@ type Login struct {
 	Scopes     []string
 	DeviceOnly bool
 	Missing    bool
-	OAuth      bool
+	OAuth      bool     // a person grants it in a browser
+	Renews     bool     // it has tokens that end, and that Refresh gets anew
+	Import     string   // the program that it is taken over from (kb import); else ""
+	Disagreed  bool     // it has references that nobody on this device has agreed to
+	Refs       []string // "token from op://Work/linear/key", by field
 	Base       string
 	Client     string
 	History    []Past // newest first
@@ -120,22 +124,39 @@ type Past struct {
 // LoginRequest is a login to be made.
 type LoginRequest struct {
 	LoginKey
-	Method  string // "" for the definition's first that serves
-	Device  bool   // with a code to be typed on another machine
-	Base    string
-	Scopes  []string // nil for the definition's
-	Replace bool
-	Values  map[string]secret.Value // of LoginForm's fields, by name
+	Method   string // "" for the definition's first that serves
+	Device   bool   // with a code to be typed on another machine
+	Base     string
+	Scopes   []string // nil for the definition's
+	Replace  bool
+	NoVerify bool                    // the provider is not asked whose it is
+	Sync     string                  // where the refresh token is kept: "vault", "device", "" as the definition says
+	Values   map[string]secret.Value // of LoginForm's fields, by name
+	Refs     map[string]string       // references in place of values: "op://Work/linear/key"
 }
 
 // LoginForm is what a person has to give for a login.
 type LoginForm struct {
-	Title   string   // what the vendor calls the method
-	Note    string   // what a person should know before; may be empty
-	Page    string   // where the vendor lets one make the key or the client
-	Methods []Choice // the ways in, the one that is meant first
-	Base    bool     // the service's base URL is needed
-	Fields  []Field  // what is still needed; none: Login can begin
+	// Request is what was asked for, with what is known filled in: the method, and
+	// what the login that is there was made with.
+	Request  LoginRequest
+	Title    string  // what the provider is called, and the vendor the method
+	Note     string  // what a person should know before; may be empty
+	Page     string  // where the vendor lets one make the key or the client
+	Redirect string  // what to enter there as redirect URI of an own client
+	Ways     []Way   // the ways in, the one that is meant first
+	Base     string  // the service's base URL is needed: an example of one
+	Fields   []Field // what is still needed; none: Login can begin
+	Exists   bool    // there is such a login: making it replaces it
+	Grant    bool    // a person grants it in a browser
+}
+
+// Way is a way to log in at a provider.
+type Way struct {
+	Method string
+	Device bool   // by a code that is typed on any machine
+	Text   string // "personal access token", "OAuth app, in a browser"
+	Import string // it is not made but taken over from that program; else ""
 }
 
 // Choice is one of several.
@@ -159,12 +180,22 @@ type LoginStep struct {
 	Opened bool     // the browser was opened at URL
 	Paste  bool     // the address that the browser ends at may be pasted here
 	Text   string   // what is waited for
+	// Problem is why what was pasted did not do; "" where nothing is wrong.
+	Problem string
+	Until   time.Time // when nobody waits any more; zero where nobody says
 }
 
 // Importable is a login of another program.
 type Importable struct {
 	Source, Title, Path, Provider, Account string
-	Moves                                  bool // that program is left with a placeholder
+	Moves                                  bool   // that program is left with a placeholder
+	Off                                    string // why it cannot be taken over: "no login there"
+}
+
+// ImportRequest is a login to be taken over.
+type ImportRequest struct {
+	Source, Profile, As string
+	Replace             bool
 }
 
 // Profiles is what the screen of that name shows.
@@ -237,11 +268,14 @@ type Provider struct {
 	Kinds       []string // ways in, in words
 	Hosts       []string
 	Logins      int
-	Source      string   // "built in", or the vault that has it
+	Vault       string   // that has the definition; "" for a built-in one
+	Source      string   // "built in", or "vault main"
 	Injects     []string // "Authorization: Bearer <token>  on api.github.com"
 	Env         []string // variables that hold a placeholder
 	Scopes      []string
-	Mints       int
+	Pages       []string // where keys and clients are made, by way in: "token  https://…"
+	Mints       []string // requests that return credentials, denied unless a policy allows them
+	UsedBy      []string // logins, as "work (bot)"
 	Docs, Note  string
 	Unverified  bool
 	Replaces    string
