@@ -38,3 +38,5 @@ require (
 )
 
 replace kb => ..
+
+replace charmquiet => ../internal/charmquiet

@@ -17,18 +17,18 @@ import (
 	"kb/internal/testkit"
 )
 
-// desk is a lab, a home with a vault that has the profile "work", and terminals
+// labHome is a lab, a home with a vault that has the profile "work", and terminals
 // there.
-type desk struct {
+type labHome struct {
 	*lab
 	t    *testing.T
 	home *testkit.Home
 }
 
-func newDesk(t *testing.T) *desk {
+func newLabHome(t *testing.T) *labHome {
 	t.Helper()
 	world := testkit.Namespace(t)
-	d := &desk{newLab(world, "0"), t, testkit.NewHome(t)}
+	d := &labHome{newLab(world, "0"), t, testkit.NewHome(t)}
 	definition := filepath.Join(d.home.Dir, "lab.toml")
 	if err := os.WriteFile(definition, []byte(d.definition()), 0o600); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ type terminal struct {
 }
 
 // types starts kb on a terminal of 100 columns and 50 lines.
-func (d *desk) types(environ []string, args ...string) *terminal {
+func (d *labHome) types(environ []string, args ...string) *terminal {
 	d.t.Helper()
 	program, err := exec.LookPath("kb")
 	if err != nil {
@@ -120,7 +120,7 @@ const authorizeURL = `https://auth0\.lab\.example/authorize\?\S+`
 // flow, the address that the browser ended at is pasted. It holds a code and is
 // never shown; a wrong one is refused and the right one still goes.
 func TestLoginPastesTheRedirect(t *testing.T) {
-	d := newDesk(t)
+	d := newLabHome(t)
 	kb := d.types([]string{"SSH_CONNECTION=198.51.100.7 50000 192.0.2.1 22"}, "login", "lab", "-p", "work", "--method", "dynamic")
 	address := kb.until(authorizeURL + `(?:\r\n)`)
 	kb.until(`paste the address the browser ended at: `)
@@ -140,7 +140,7 @@ func TestLoginPastesTheRedirect(t *testing.T) {
 // line that waited is gone afterwards.
 func TestLoginOpensTheBrowser(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	kb := d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "dynamic")
 	shown := kb.ends(0)
 	for _, want := range []string{"your browser opens this page", "https://auth0.lab.example/authorize?", "logged in at lab as me-at-acme"} {
@@ -157,7 +157,7 @@ func TestLoginOpensTheBrowser(t *testing.T) {
 // opens the page themselves.
 func TestLoginSaysWhereNoBrowserOpens(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	kb := d.types([]string{"BROWSER=/nonexistent/browser"}, "login", "lab", "-p", "work", "--method", "dynamic")
 	address := kb.until(authorizeURL + `(?:\r\n)`)
 	kb.until("no browser opened, so open the page yourself")
@@ -170,7 +170,7 @@ func TestLoginSaysWhereNoBrowserOpens(t *testing.T) {
 // TestLoginByDevice: the code, a QR code with it, and how long there is; kb
 // notices by itself that the code was typed.
 func TestLoginByDevice(t *testing.T) {
-	d := newDesk(t)
+	d := newLabHome(t)
 	kb := d.types([]string{"SSH_TTY=/dev/pts/9", "CLIENT=kbCanarySecret"},
 		"login", "lab", "-p", "work", "--client-id", "kb-own", "--client-secret-from", "env:CLIENT")
 	kb.until(`open      https://auth0\.lab\.example/activate\r\n`)
@@ -192,7 +192,7 @@ func TestLoginByDevice(t *testing.T) {
 // nothing of it is kept.
 func TestLoginIsCancelled(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	vault := filepath.Join(d.home.Dir, ".config/kb/vault.age")
 	before, err := os.ReadFile(vault)
 	if err != nil {
@@ -234,7 +234,7 @@ func TestLoginIsCancelled(t *testing.T) {
 // secret without echo; the next login has it from the vault.
 func TestLoginAsksForTheClientOnce(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	kb := d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "code")
 	kb.until(`https://lab\.example/apps`)
 	kb.until(`http://127\.0\.0\.1/callback`)
@@ -254,7 +254,7 @@ func TestLoginAsksForTheClientOnce(t *testing.T) {
 // TestLoginAll walks the logins that this device has still to make.
 func TestLoginAll(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "dynamic").ends(0)
 	d.types(nil, "logout", "lab", "-p", "work").ends(0)
 	if r := testkit.Run(t, d.home.Dir, d.home.Env, "setsid", "-w", "kb", "login", "--all"); r.Code != 4 || !strings.Contains(r.Stderr, "left: work at lab") {
@@ -269,7 +269,7 @@ func TestLoginAll(t *testing.T) {
 // TestLogoutAsksWhereTheGrantEnds: whoever says no is still logged in.
 func TestLogoutAsksWhereTheGrantEnds(t *testing.T) {
 	plainRun(t)
-	d := newDesk(t)
+	d := newLabHome(t)
 	d.types([]string{"BROWSER=browse"}, "login", "lab", "-p", "work", "--method", "whole").ends(0)
 	for _, c := range []struct {
 		keys    string

@@ -15,12 +15,15 @@ const rootLong = `kb is a credential broker for AI agents.
 It finds the identity that belongs to the directory you stand in, runs the agent
 with placeholders, and puts the right credential on each request as it leaves.
 
+Alone on a terminal it opens the dashboard; elsewhere it prints kb status.
+
 Start with:
   kb demo                 the whole idea in five seconds, nothing left behind
   kb init                 make this device's identity and a vault
   kb exec -- claude       run an agent with the profile of this directory`
 
 func newRoot(a *app) *cobra.Command {
+	var o dashboardOptions
 	root := &cobra.Command{
 		Use:           "kb",
 		Short:         "credential broker for AI agents",
@@ -29,9 +32,10 @@ func newRoot(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStatus(cmd.Context(), a, statusOptions{})
+			return runDashboard(cmd.Context(), a, o)
 		},
 	}
+	root.Flags().BoolVar(&o.ascii, "ascii", false, "draw the dashboard with ASCII characters only")
 	root.SuggestionsMinimumDistance = 2
 	root.SetIn(a.in)
 	root.SetOut(a.out)

@@ -1,0 +1,85 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"sync"
+	"time"
+
+	"kb/internal/broker"
+	"kb/internal/refresh"
+	"kb/tui"
+)
+
+// Options are what a Desk is made with.
+type Options struct {
+	Paths   broker.Paths
+	Getenv  func(string) string // kb's own environment
+	Environ []string            // the person's, as a session's child would get it: git reads its configuration by it
+	Dir     string              // where the dashboard was started
+	Spawn   refresh.Spawner     // nil means that tokens are refreshed in this process
+	// Executable is kb itself, for [Desk.Command].
+	Executable string
+	// Advise adds to an error the command that mends it. Nil adds none.
+	Advise func(error) error
+	Now    func() time.Time // nil means time.Now
+
+	// Broker is for tests: what the broker is opened with besides.
+	Broker broker.Options
+}
+
+// Desk is the dashboard's backend.
+type Desk struct {
+	o Options
+
+	mu     sync.Mutex
+	broker *broker.Broker // nil until it is open
+}
+
+var _ tui.Backend = (*Desk)(nil)
+
+// New makes a Desk. It opens nothing.
+func New(o Options) *Desk {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Advise == nil {
+		o.Advise = func(err error) error { return err }
+	}
+	o.Broker.Paths, o.Broker.Getenv, o.Broker.Spawn = o.Paths, o.Getenv, o.Spawn
+	o.Broker.Any = true // one vault that cannot be opened does not hide the others
+	return &Desk{o: o}
+}
+
+// open returns the broker, opened if it is not yet. Its error has advice.
+func (d *Desk) open(ctx context.Context) (*broker.Broker, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broker != nil {
+		return d.broker, nil
+	}
+	b, err := broker.Open(ctx, d.o.Broker)
+	if err != nil {
+		return nil, d.advise(err)
+	}
+	d.broker = b
+	return b, nil
+}
+
+// advise adds to an error the command that mends it; nil stays nil.
+func (d *Desk) advise(err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.o.Advise(err)
+}
+
+// Command implements tui.Backend.
+func (d *Desk) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(d.o.Executable, args...) //nolint:gosec,noctx // kb itself; it lives as long as its person likes
+	cmd.Dir, cmd.Env = d.o.Dir, d.o.Environ
+	return cmd
+}
+
+var errNotYet = errors.New("this is not there yet")

@@ -1,0 +1,69 @@
+package draw
+
+import (
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"kb/internal/plain"
+)
+
+// Clean makes text that others wrote safe to draw: one line, no control
+// characters, tabs as blanks.
+func Clean(s string) string {
+	return plain.Clean(strings.ReplaceAll(s, "\t", " "))
+}
+
+// Width is how many cells s takes; escape sequences take none.
+func Width(s string) int { return ansi.StringWidth(s) }
+
+// Fit makes plain text exactly w cells wide: cut with an ellipsis, or filled with
+// blanks. ASCII themes cut with "~".
+func (t *Theme) Fit(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	n := Width(s)
+	if n > w {
+		s = ansi.Truncate(s, w, t.glyphs.ellipsis)
+		n = Width(s)
+	}
+	return s + strings.Repeat(" ", w-n) // a wide character that was cut leaves a cell
+}
+
+// FitRight is Fit with the text at the right end.
+func (t *Theme) FitRight(s string, w int) string {
+	if n := Width(s); n < w {
+		return strings.Repeat(" ", w-n) + s
+	}
+	return t.Fit(s, w)
+}
+
+// Pad fills a painted line with blanks to w cells. It does not cut: what is
+// painted was fitted before.
+func Pad(s string, w int) string {
+	return s + strings.Repeat(" ", max(0, w-Width(s)))
+}
+
+// Wrap breaks plain text into lines of at most w cells, between words where it
+// can.
+func Wrap(s string, w int) []string {
+	if w <= 0 {
+		return nil
+	}
+	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+}
+
+// Beside joins two blocks of lines of the same height.
+func Beside(left, right []string) []string {
+	lines := make([]string, max(len(left), len(right)))
+	for i := range lines {
+		if i < len(left) {
+			lines[i] = left[i]
+		}
+		if i < len(right) {
+			lines[i] += right[i]
+		}
+	}
+	return lines
+}

@@ -1,0 +1,136 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+
+	"kb/tui/draw"
+)
+
+// list is rows that a person moves in, filters and marks. The cursor stays on
+// its row, by key, when others come and go.
+type list[T any] struct {
+	key  func(T) string
+	text func(T) string // what a filter looks at
+
+	all    []T
+	shown  []T
+	cursor int // index in shown
+	top    int // first row on the screen
+	filter string
+	marked map[string]bool
+}
+
+func newList[T any](key, text func(T) string) list[T] {
+	return list[T]{key: key, text: text, marked: map[string]bool{}}
+}
+
+// set replaces the rows.
+func (l *list[T]) set(all []T) {
+	l.all = all
+	l.refilter()
+}
+
+// setFilter shows the rows that have the words of a filter, in any order and case;
+// a filter that begins with "!" those that do not.
+func (l *list[T]) setFilter(filter string) {
+	l.filter = filter
+	l.refilter()
+}
+
+func (l *list[T]) refilter() {
+	key, was := "", l.cursor
+	if row, ok := l.selected(); ok {
+		key = l.key(row)
+	}
+	l.shown = l.shown[:0:0]
+	for _, row := range l.all {
+		if matches(l.filter, l.text(row)) {
+			l.shown = append(l.shown, row)
+		}
+	}
+	l.cursor = slices.IndexFunc(l.shown, func(row T) bool { return l.key(row) == key })
+	if l.cursor < 0 {
+		l.cursor = was
+	}
+	l.move(0)
+}
+
+// matches reports whether a row's text has what a filter wants.
+func matches(filter, text string) bool {
+	filter, not := strings.CutPrefix(strings.ToLower(strings.TrimSpace(filter)), "!")
+	if filter == "" {
+		return true
+	}
+	text = strings.ToLower(text)
+	for word := range strings.FieldsSeq(filter) {
+		if !strings.Contains(text, word) {
+			return not
+		}
+	}
+	return !not
+}
+
+func (l *list[T]) selected() (row T, ok bool) {
+	if l.cursor < 0 || l.cursor >= len(l.shown) {
+		return row, false
+	}
+	return l.shown[l.cursor], true
+}
+
+// move moves the cursor by rows.
+func (l *list[T]) move(by int) {
+	l.cursor = max(0, min(l.cursor+by, len(l.shown)-1))
+}
+
+// mark marks the row under the cursor, or takes the mark away.
+func (l *list[T]) mark() {
+	if row, ok := l.selected(); ok {
+		key := l.key(row)
+		if l.marked[key] {
+			delete(l.marked, key)
+		} else {
+			l.marked[key] = true
+		}
+		l.move(1)
+	}
+}
+
+// chosen are the marked rows, or the one under the cursor where none is marked.
+func (l *list[T]) chosen() []T {
+	var rows []T
+	for _, row := range l.all {
+		if l.marked[l.key(row)] {
+			rows = append(rows, row)
+		}
+	}
+	if row, ok := l.selected(); ok && len(rows) == 0 {
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// window is the rows that are drawn in h lines: shown[from:to] has the cursor.
+func (l *list[T]) window(h int) (from, to int) {
+	h = max(1, h)
+	l.top = max(0, min(l.top, l.cursor, len(l.shown)-h))
+	if l.cursor >= l.top+h {
+		l.top = l.cursor - h + 1
+	}
+	return l.top, min(len(l.shown), l.top+h)
+}
+
+// table draws the rows in a table w by h cells with its headings.
+func (l *list[T]) table(t *draw.Theme, columns []draw.Column, w, h int, row func(T) []draw.Cell) []string {
+	b := draw.Table{Columns: columns, Marked: map[int]bool{}, Bare: h < 3}
+	if !b.Bare {
+		h--
+	}
+	from, to := l.window(h)
+	b.Cursor = l.cursor - from
+	for i, r := range l.shown[from:to] {
+		b.Rows = append(b.Rows, row(r))
+		b.Marked[i] = l.marked[l.key(r)]
+	}
+	return t.Table(b, w)
+}

@@ -1,0 +1,142 @@
+package tui
+
+import (
+	"context"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/tui/draw"
+)
+
+// teaCmd shortens what actions return.
+type teaCmd = tea.Cmd
+
+// screen is one of the eight. It looks at the world through shared and keeps of
+// its own only where a person is in it.
+type screen interface {
+	name() string
+	// opened is called when a person comes to the screen; the command asks for
+	// what it shows.
+	opened() tea.Cmd
+	// changed is called after the world or the clock has changed.
+	changed()
+	// update takes messages that are no keys: those of the screen's own commands.
+	// Every screen gets them all.
+	update(tea.Msg) tea.Cmd
+	// uses are the actions of the screen at the moment, the most wanted first.
+	uses() []use
+	// rows is the list that the cursor keys, the filter and the wheel are for.
+	rows() rows
+	// panels is how many the screen has to tab through; panel the focused one.
+	panels() int
+	// focus moves to a panel.
+	focus(panel int)
+	// current is what y copies of the selected row: a name, never a secret.
+	current() string
+	// view draws h lines of w cells.
+	view(w, h int) []string
+	// hint is the line above the bar: what matters here now.
+	hint() string
+}
+
+// rows is a list, whatever is in it.
+type rows interface {
+	move(by int)
+	mark()
+	setFilter(string)
+	filtered() string
+	count() int
+}
+
+func (l *list[T]) filtered() string { return l.filter }
+func (l *list[T]) count() int       { return len(l.shown) }
+
+// shared is what the root gives to screens and dialogs.
+type shared struct {
+	ctx      context.Context // the dashboard's life
+	backend  Backend
+	now      func() time.Time
+	theme    *draw.Theme
+	keys     keymap
+	world    world
+	here     layout // how much room there is
+	tick     uint64 // seconds since the start, for what moves
+	requests uint64
+}
+
+// layout is how much room there is.
+type layout uint8
+
+// Layouts, by the size of the whole screen.
+const (
+	layoutFull    layout = iota // from 96 by 26: list and detail side by side
+	layoutCompact               // from 60 by 20: one above the other
+	layoutOne                   // from 40 by 12: the list; enter opens the detail
+	layoutTiny                  // one sentence
+)
+
+func layoutOf(w, h int) layout {
+	switch {
+	case w < 40 || h < 12:
+		return layoutTiny
+	case w < 60 || h < 20:
+		return layoutOne
+	case w < 96 || h < 26:
+		return layoutCompact
+	}
+	return layoutFull
+}
+
+// master draws a list with its detail, by how much room there is. List and detail
+// each draw a panel of the size that they are given. atSide puts the detail beside
+// the list on a full screen, else it stands below.
+func (s *shared) master(w, h int, atSide bool, list, detail func(w, h int) []string) []string {
+	switch {
+	case s.here == layoutOne:
+		return list(w, h)
+	case s.here == layoutFull && atSide:
+		left := w * 2 / 5
+		return draw.Beside(list(left, h), detail(w-left, h))
+	}
+	below := max(6, h*2/5)
+	return append(list(w, h-below), detail(w, below)...)
+}
+
+// done says how an action on the backend ended.
+type done struct {
+	what string // "stop session 7f3a"
+	note string // what came of it, for the hint line
+	err  error
+}
+
+// act makes the command of an action on the backend. Its message is done: the
+// root shows it and asks for the world anew.
+func (s *shared) act(what string, f func(context.Context) (string, error)) tea.Cmd {
+	ctx := s.ctx
+	return func() tea.Msg {
+		note, err := f(ctx)
+		return done{what, note, err}
+	}
+}
+
+// openDialog is the message that puts a dialog on top.
+type openDialog struct{ dialog dialog }
+
+func open(d dialog) tea.Cmd { return func() tea.Msg { return openDialog{d} } }
+
+// goTo is the message that changes the screen.
+type goTo struct{ screen int }
+
+// The screens by number.
+const (
+	screenHome = iota
+	screenProfiles
+	screenLogins
+	screenProviders
+	screenAudit
+	screenApprovals
+	screenDoctor
+	screenVault
+	screenCount
+)
