@@ -9,6 +9,7 @@ import (
 // key takes a key message. What is typed faster than it is read comes as one message
 // of several letters; each is a key of its own, for whom it then belongs to.
 func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
+	defer func() { m.typing.key(m.now()) }()
 	if msg.Type != tea.KeyRunes || msg.Paste || len(msg.Runes) < 2 {
 		return m.oneKey(msg)
 	}

@@ -117,8 +117,11 @@ func (tm *terminal) ended() error {
 	// What was switched on is off: alternate screen, mouse, bracketed paste, and the
 	// cursor is shown.
 	for _, m := range []struct{ on, off string }{
-		{"\x1b[?1049h", "\x1b[?1049l"}, {"\x1b[?1002h", "\x1b[?1002l"}, {"\x1b[?1006h", "\x1b[?1006l"},
-		{"\x1b[?2004h", "\x1b[?2004l"}, {"\x1b[?25l", "\x1b[?25h"},
+		{"\x1b[?1049h", "\x1b[?1049l"},
+		{"\x1b[?1002h", "\x1b[?1002l"},
+		{"\x1b[?1006h", "\x1b[?1006l"},
+		{"\x1b[?2004h", "\x1b[?2004l"},
+		{"\x1b[?25l", "\x1b[?25h"},
 	} {
 		tm.wait(m.off)
 		if text := tm.text(); strings.LastIndex(text, m.on) < 0 || strings.LastIndex(text, m.on) > strings.LastIndex(text, m.off) {

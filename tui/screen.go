@@ -71,6 +71,7 @@ type shared struct {
 	second   time.Duration
 	requests uint64
 	home     string // drawn as "~"
+	typing   typing
 	jobs     jobs
 	shown    []dialog    // by show, not on top yet
 	hosting  atomic.Bool // another program has the terminal
