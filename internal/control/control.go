@@ -3,20 +3,39 @@
 //
 // # The socket
 //
-// Each session listens on DIR/ID.sock, DIR being a folder of mode 0700 that is
-// apart from what its child is shown. One side writes JSON objects, a line each,
-// and so does the other; [Client] and [Serve] are both ends.
+// Each session listens on a socket in DIR, a folder of mode 0700 that is apart
+// from what its child is shown. Its name is ID-PID-START.sock: PID is the process
+// of kb exec and START when that began, so that a socket left by a session that
+// was killed is told from one in use, also where its process id is another's by
+// now. [List] reads the folder, [WatchAll] follows all sessions in it.
+//
+// # The protocol
+//
+// One request a connection: the client writes a JSON object on a line, the
+// session answers with one. A watch is answered with one at once and one after
+// each change, at most [watchEvery] apart, until either end closes. [Client] and
+// [Serve] are both ends. No message holds a secret, in either direction.
 //
 // # Who may speak
 //
 // Processes of the same user only, and none that descends from a session's
-// child: an agent must not approve its own requests. Either end looks at the
-// other by the credentials that the kernel gives (SO_PEERCRED, LOCAL_PEERPID).
-// It guards against accident and plain attempts: at isolation "hardened" an agent can
-// have another program of the user (tmux, systemd) start a process that does not
-// descend from it. docs/threat-model.md says so.
+// child, of whatever session: an agent must not approve its own requests. The
+// session looks at who connects, and the client at whose socket it is, by the
+// process that the kernel names (SO_PEERCRED, LOCAL_PEERPID). Refused is
 //
-// No message holds a secret, in either direction.
+//   - who has a session's kb exec among its ancestors: by the names in DIR, and,
+//     as an agent can rename those, by what the ancestor runs. On Linux kb exec is
+//     a subreaper, so that orphans of its session end under it;
+//   - on Linux, who may gain no privileges (no_new_privs) where this process
+//     may: at isolation "hardened" each process of a session has that, and none
+//     gets rid of it, not by leaving the tree, nor after the session's end;
+//   - who has KB_SESSION in its environment, or in an ancestor's, as far as these
+//     can be read;
+//   - who ended, or whose ancestors could not be made out.
+//
+// It guards against accident and plain attempts. An agent at "hardened" can have
+// another program of the user (a tmux server, systemd) start a process that is
+// none of its own. docs/threat-model.md says so.
 package control
 
 import (
@@ -44,7 +63,8 @@ type Status struct {
 	Injected  uint64    `json:"injected"` // with a credential
 	Denied    uint64    `json:"denied"`   // refused
 	Hosts     []Host    `json:"hosts,omitempty"`
-	Waiting   []Request `json:"waiting,omitempty"` // oldest first
+	Waiting   []Request `json:"waiting,omitempty"`  // oldest first
+	Unlisted  int       `json:"unlisted,omitempty"` // that wait too, beyond what a message holds
 }
 
 // Host is a host that the session has a login for.
@@ -96,6 +116,13 @@ var (
 	ErrGone      = errors.New("session has ended")
 	ErrNoRequest = errors.New("no such request waits")
 	ErrRefused   = errors.New("a process of a session may not control sessions")
+	// ErrSilent says that a session does not answer: it is stopped (ctrl+z), or
+	// the machine is busy.
+	ErrSilent = errors.New("session does not answer")
+	// ErrBusy says that a session has more connections than it takes.
+	ErrBusy = errors.New("session is being spoken to by too many")
+	// ErrUnknown says that no session has the id.
+	ErrUnknown = errors.New("no such session")
 )
 
 // Handler is the session's side.

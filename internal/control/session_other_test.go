@@ -1,0 +1,7 @@
+//go:build !linux
+
+package control
+
+func becomeSupervisor(bool) {}
+
+func playBound() {}
