@@ -159,9 +159,6 @@ func (d *loginDialog) bar() string {
 		if d.inner == nil {
 			return "esc leave"
 		}
-		if d.form.Page != "" && d.isForm() {
-			return d.inner.bar() + "  ctrl+o open the page"
-		}
 		return d.inner.bar()
 	case loginLooks:
 		return "esc leave"

@@ -167,18 +167,19 @@ func (d *loginDialog) settingFields() []formField {
 // fieldsNote is what a person should know before the fields.
 func (d *loginDialog) fieldsNote() string {
 	f := d.form
-	parts := []string{f.Title + "."}
+	title := f.Title + "."
+	if f.Page != "" && len(f.Fields) > 0 {
+		title = f.Title + ", made at " + f.Page + " (ctrl+o opens it)."
+	}
+	parts := []string{title}
 	if f.Note != "" {
 		parts = append(parts, f.Note)
 	}
-	if f.Page != "" && len(f.Fields) > 0 {
-		parts = append(parts, "Made at "+f.Page)
-	}
 	if f.Redirect != "" && len(f.Fields) > 0 {
-		parts = append(parts, "Redirect URI, entered there exactly so: "+f.Redirect)
+		parts = append(parts, "The redirect URI is entered there exactly so: "+f.Redirect+" (some call it callback URL).")
 	}
 	if f.Exists && d.want.Replace && !f.Grant {
-		parts = append(parts, "What is kept now is replaced when the new one was taken.")
+		parts = append(parts, "What is kept now stays until the new one was taken.")
 	}
 	return strings.Join(parts, " ")
 }

@@ -28,9 +28,10 @@ var loginBindings = []binding{
 type logins struct {
 	*shared
 	list   list[Login]
-	detail pager
+	detail scroll
 	panel  int
 	shown  []Login // that the list was made of
+	row    string  // that the detail was drawn of
 	// asked is the number of the last question about a logout or an import: a late
 	// answer opens nothing.
 	asked uint64
@@ -62,7 +63,7 @@ func sameSlice[T any](a, b []T) bool {
 }
 
 func (s *logins) rows() rows {
-	if s.panel == 1 {
+	if s.panel == 1 || s.inDetail {
 		return &s.detail
 	}
 	return &s.list
@@ -104,7 +105,11 @@ func (s *logins) uses() []use {
 		return none
 	}
 	again := use{id: "logins.login", off: none, line: loginLine("login", l.LoginKey), run: func() tea.Cmd { return startLogin(s.shared, l.LoginKey, false) }}
-	if l.Import != "" {
+	switch {
+	case !any && len(s.list.all) == 0:
+		again.off, again.line = "", "kb login PROVIDER"
+		again.run = func() tea.Cmd { return newLogin(s.shared, "", "") }
+	case l.Import != "":
 		again.line = "kb import " + l.Import + " -p " + l.Profile + " --replace"
 		again.run = s.imports
 	}

@@ -20,7 +20,7 @@ var loginColumns = []draw.Column{
 func (s *logins) view(w, h int) []string {
 	switch logins := &s.world.logins; {
 	case !logins.loaded:
-		return s.page("Logins", w, h, draw.Working, "~ reading the logins")
+		return s.blank("Logins", w, h, draw.Working, "~ reading the logins")
 	case logins.err != nil && len(logins.value) == 0:
 		return s.failure("Logins", "Could not read the logins", logins.err, w, h)
 	case len(logins.value) == 0:
@@ -28,10 +28,7 @@ func (s *logins) view(w, h int) []string {
 		if p := s.world.standing.value.Profile; p != "" {
 			where = "No logins in profile " + p + " yet"
 		}
-		return s.page("Logins", w, h, draw.Accent, where, "n  log in at a provider", "i  import from claude-code, codex, gemini-cli or gh")
-	}
-	if s.here == layoutOne && s.panel == 1 {
-		return s.viewDetail(w, h)
+		return s.blank("Logins", w, h, draw.Accent, where, "l  log in at a provider", "i  import from claude-code, codex, gemini-cli or gh")
 	}
 	return s.master(w, h, false, s.viewList, s.viewDetail)
 }
@@ -67,14 +64,14 @@ func nextRefresh(l *Login, left func() string) string {
 	case l.Next.IsZero():
 		return "-"
 	}
-	left2 := left()
+	in := left()
 	switch {
-	case left2 == "over":
+	case in == "over":
 		return "due"
 	case l.State == "offline", l.State == "needs login":
-		return "retry " + left2
+		return "retry " + in
 	}
-	return "in " + left2
+	return "in " + in
 }
 
 // keptWhere is where a login is kept: in the vault, for every device, or on this
@@ -91,9 +88,12 @@ func (s *logins) viewDetail(w, h int) []string {
 	if !any {
 		return s.theme.Panel(draw.Panel{Title: "Details", Focused: s.panel == 1, Lines: []string{s.theme.Fit("no login has these words", draw.Inner(w))}}, w, h)
 	}
+	if row := s.list.key(l); row != s.row {
+		s.row, s.detail = row, scroll{}
+	}
 	lines := s.detail.window(s.loginFacts(&l, draw.Inner(w)), h-2)
 	return s.theme.Panel(draw.Panel{
-		Title: draw.Clean(loginName(l.LoginKey) + " (" + l.Profile + ")"), Focused: s.panel == 1, Lines: lines, Foot: s.detail.more(),
+		Title: draw.Clean(loginName(l.LoginKey) + " (" + l.Profile + ")"), Focused: s.panel == 1, Lines: lines, Foot: s.detail.place(),
 	}, w, h)
 }
 
@@ -121,12 +121,12 @@ func (s *logins) loginFacts(l *Login, w int) []string {
 	return s.facts(w,
 		fact{"state", state, role},
 		fact{"reason", l.Reason, draw.Plain},
-		fact{"fix", l.Fix, draw.Attention},
-		fact{"expires", expires, draw.Plain},
 		fact{"account", l.Account, draw.Plain},
-		fact{"scopes", strings.Join(l.Scopes, " "), draw.Plain},
 		fact{"used by", s.usedBy(l), draw.Plain},
+		fact{"expires", expires, draw.Plain},
+		fact{"scopes", strings.Join(l.Scopes, " "), draw.Plain},
 		fact{"history", pastLines(l.History, now), draw.Plain},
+		fact{"fix", l.Fix, draw.Attention},
 		fact{"kind", l.Kind, draw.Plain},
 		fact{"kept", kept, draw.Plain},
 		fact{"vault", l.Vault, draw.Plain},
@@ -163,7 +163,7 @@ func (s *logins) usedBy(l *Login) string {
 				}
 			}
 			if waits > 0 {
-				name += " (" + plural(waits, "request") + " waiting)"
+				name += " (" + counted(waits, "request") + " waiting)"
 			}
 			names = append(names, name)
 			break

@@ -16,20 +16,20 @@ func (d *loginDialog) waitingBar() string {
 	case d.typing:
 		return "enter hand it over  esc back"
 	}
-	var words []string
+	words := []string{"esc cancel"}
 	if d.step.URL != "" {
 		words = append(words, "y copy the address")
 	}
 	if d.step.Code != "" {
 		words = append(words, "c copy the code")
 	}
+	if d.step.Paste {
+		words = append(words, "p paste an address")
+	}
 	if d.step.URL != "" {
 		words = append(words, "o open it here")
 	}
-	if d.step.Paste {
-		words = append(words, "p paste the address")
-	}
-	return strings.Join(append(words, "esc cancel"), "  ")
+	return strings.Join(words, "  ")
 }
 
 // waitingKey takes a key while the login is being made. What is pasted goes into

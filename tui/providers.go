@@ -7,7 +7,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"kb/internal/hint"
 	"kb/tui/draw"
 )
 
@@ -26,7 +25,7 @@ var providerBindings = []binding{
 type providerScreen struct {
 	*shared
 	list   list[Provider]
-	detail pager
+	detail scroll
 	panel  int
 	shown  []Provider // that the list was made of
 	own    int        // definitions of the user's own
@@ -62,7 +61,7 @@ func (s *providerScreen) changed() {
 }
 
 func (s *providerScreen) rows() rows {
-	if s.panel == 1 {
+	if s.panel == 1 || s.inDetail {
 		return &s.detail
 	}
 	return &s.list
@@ -74,14 +73,14 @@ func (s *providerScreen) current() string {
 }
 
 func (s *providerScreen) hint() string {
-	if !s.world.providers.loaded {
+	if len(s.shown) == 0 {
 		return ""
 	}
-	hint := plural(len(s.shown), "provider") + ", "
+	hint := counted(len(s.shown), "provider") + ", "
 	if s.own == 0 {
 		return hint + "all of them built in; n adds one of your own"
 	}
-	return hint + plural(s.own, "definition") + " of your own"
+	return hint + counted(s.own, "definition") + " of your own"
 }
 
 func (s *providerScreen) uses() []use {
@@ -196,7 +195,7 @@ var providerColumns = []draw.Column{
 func (s *providerScreen) view(w, h int) []string {
 	switch p := &s.world.providers; {
 	case !p.loaded:
-		return s.page("Providers", w, h, draw.Working, "~ reading the catalogue")
+		return s.blank("Providers", w, h, draw.Working, "~ reading the catalogue")
 	case p.err != nil && len(p.value) == 0:
 		return s.failure("Providers", "Could not read the catalogue", p.err, w, h)
 	}
@@ -232,7 +231,7 @@ func (s *providerScreen) viewDetail(w, h int) []string {
 		return s.theme.Panel(draw.Panel{Title: "Details", Focused: s.panel == 1, Lines: []string{s.theme.Fit("no provider has these words", draw.Inner(w))}}, w, h)
 	}
 	if row := p.Vault + "\x00" + p.Name; row != s.row {
-		s.row, s.detail = row, pager{}
+		s.row, s.detail = row, scroll{}
 	}
 	unverified := ""
 	if p.Unverified {
@@ -258,7 +257,7 @@ func (s *providerScreen) viewDetail(w, h int) []string {
 		fact{"source", source, draw.Plain},
 	)
 	return s.theme.Panel(draw.Panel{
-		Title: draw.Clean(p.Name), Focused: s.panel == 1, Lines: s.detail.window(lines, h-2), Foot: s.detail.more(),
+		Title: draw.Clean(p.Name), Focused: s.panel == 1, Lines: s.detail.window(lines, h-2), Foot: s.detail.place(),
 	}, w, h)
 }
 
@@ -268,13 +267,4 @@ func mints(all []string) string {
 		return ""
 	}
 	return strings.Join(all, "\n") + "\n(their answers are credentials: denied unless a policy allows them)"
-}
-
-// failure is a page in place of a list that could not be read.
-func (s *shared) failure(title, what string, err error, w, h int) []string {
-	texts := []string{"x " + what, err.Error()}
-	if fix := hint.Fix(err); fix != "" {
-		texts = append(texts, fix)
-	}
-	return s.page(title, w, h, draw.Failed, append(texts, "ctrl+r looks again")...)
 }
