@@ -2,7 +2,6 @@ package tui
 
 import (
 	"strings"
-	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -20,14 +19,6 @@ type dialog interface {
 	// bar is what keys do: "enter stop  esc keep it".
 	bar() string
 }
-
-// Grace of a dialog that appears by itself: keys are ignored until nobody has
-// typed for quiet, at most for patience. A person who types into something else must
-// not answer what comes up under the fingers.
-const (
-	quiet    = 400 * time.Millisecond
-	patience = 1500 * time.Millisecond
-)
 
 // confirm asks before something that cannot be undone. No is the answer of enter
 // and esc; yes is "y" alone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -217,4 +218,7 @@ func (f *fake) Rotated(_ context.Context, item string) (string, error) {
 
 func (f *fake) Init(_ context.Context, v NewVault) (string, error) { return f.say("init " + v.Path) }
 
-func (f *fake) Command(args ...string) *exec.Cmd { return exec.Command("true", args...) }
+func (f *fake) Command(args ...string) *exec.Cmd {
+	_ = f.do("kb " + strings.Join(args, " "))
+	return exec.Command("true", args...)
+}

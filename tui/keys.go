@@ -39,6 +39,16 @@ var anyBindings = []binding{
 	{id: "any.copy", keys: []string{"y"}, does: "copy", help: "copy the row's name"},
 	{id: "any.copyline", keys: []string{"Y"}, does: "copy command", help: "copy the command that does the same"},
 	{id: "any.reload", keys: []string{"ctrl+r"}, does: "reload", help: "look at everything again"},
+	{id: "any.error", keys: []string{"E"}, does: "what went wrong", help: "the error of the line above in full, with what mends it"},
+	{id: "any.suspend", keys: []string{"ctrl+z"}, does: "suspend", help: "back to the shell; fg comes back here"},
+	{id: "any.screen1", keys: []string{"1"}, does: "Home", help: "sessions, logins and the newest events"},
+	{id: "any.screen2", keys: []string{"2"}, does: "Profiles", help: "identities, their rules and policy, remembered directories"},
+	{id: "any.screen3", keys: []string{"3"}, does: "Logins", help: "logins and how they stand"},
+	{id: "any.screen4", keys: []string{"4"}, does: "Providers", help: "services, and how a credential goes on their requests"},
+	{id: "any.screen5", keys: []string{"5"}, does: "Audit", help: "what was done with logins"},
+	{id: "any.screen6", keys: []string{"6"}, does: "Approvals", help: "requests that wait for you"},
+	{id: "any.screen7", keys: []string{"7"}, does: "Doctor", help: "checks of this device"},
+	{id: "any.screen8", keys: []string{"8"}, does: "Vault", help: "the vault, its devices and history"},
 }
 
 // use is a binding that a screen offers at the moment.

@@ -17,6 +17,8 @@ type list[T any] struct {
 	shown  []T
 	cursor int // index in shown
 	top    int // first row on the screen
+	head   int // lines above the rows, as of the last table
+	rows   int // that were drawn then
 	filter string
 	marked map[string]bool
 }
@@ -83,6 +85,30 @@ func (l *list[T]) move(by int) {
 	l.cursor = max(0, min(l.cursor+by, len(l.shown)-1))
 }
 
+// seek moves the cursor to the row with a key, else to the first whose text has a
+// word.
+func (l *list[T]) seek(row string) bool {
+	i := slices.IndexFunc(l.shown, func(r T) bool { return l.key(r) == row })
+	if i < 0 {
+		i = slices.IndexFunc(l.shown, func(r T) bool { return matches(row, l.text(r)) })
+	}
+	if i < 0 {
+		return false
+	}
+	l.cursor = i
+	return true
+}
+
+// click moves the cursor to the row in a line of the table. again: it was there.
+func (l *list[T]) click(line int) (hit, again bool) {
+	i := line - l.head
+	if i < 0 || i >= l.rows || l.top+i >= len(l.shown) {
+		return false, false
+	}
+	again, l.cursor = l.cursor == l.top+i, l.top+i
+	return true, again
+}
+
 // mark marks the row under the cursor, or takes the mark away.
 func (l *list[T]) mark() {
 	if row, ok := l.selected(); ok {
@@ -127,6 +153,10 @@ func (l *list[T]) table(t *draw.Theme, columns []draw.Column, w, h int, row func
 		h--
 	}
 	from, to := l.window(h)
+	l.head, l.rows = 0, to-from
+	if !b.Bare {
+		l.head = 1
+	}
 	b.Cursor = l.cursor - from
 	for i, r := range l.shown[from:to] {
 		b.Rows = append(b.Rows, row(r))

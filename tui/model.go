@@ -14,16 +14,32 @@ type Options struct {
 	Backend Backend
 	Looks   Looks            // theme and keys; the zero value is the built-in one
 	Now     func() time.Time // nil means time.Now
+	Home    string           // paths below it are drawn with "~"; "" for none
+	// Clipboard takes a text that a person copies; nil means that there is none. Run
+	// makes one of the terminal where it has none.
+	Clipboard func(string) error
+	// Verbs are the command lines that the palette offers, with what they do.
+	Verbs []Verb
 }
+
+// Verb is a command of the command line: "kb vault edit".
+type Verb struct{ Line, Short string }
 
 // Model is the dashboard. It implements tea.Model.
 type Model struct {
 	*shared
 	w, h    int
+	verbs   []Verb
 	screens [screenCount]screen
+	pages   map[VaultState]page
 	at      int
+	panel   int // that has the focus on the open screen
 	dialogs []dialog
-	said    done // how the last action ended; its error stays until esc
+	grace   grace  // of the dialog on top
+	filter  *input // while a filter is typed
+	notices notices
+	history []string // of the palette, oldest first
+	clicked click
 }
 
 // New makes the dashboard.
@@ -35,8 +51,15 @@ func New(ctx context.Context, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shared{ctx: ctx, backend: o.Backend, now: o.Now, theme: draw.NewTheme(o.Looks.theme()), keys: keys}
-	m := &Model{shared: s}
+	s := &shared{
+		ctx: ctx, backend: o.Backend, now: o.Now, theme: draw.NewTheme(o.Looks.theme()), keys: keys,
+		home: o.Home, clipboard: o.Clipboard, second: time.Second,
+		wait: func(d time.Duration, msg tea.Msg) tea.Cmd { return tea.Tick(d, func(time.Time) tea.Msg { return msg }) },
+	}
+	if o.Looks.ReduceMotion {
+		s.second = 10 * time.Second
+	}
+	m := &Model{shared: s, verbs: o.Verbs}
 	m.screens = [screenCount]screen{
 		&plainScreen{shared: s, title: "Home", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
@@ -47,60 +70,89 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
 	}
+	m.pages = newPages(s)
 	return m, nil
 }
 
 func same(s string) string { return s }
 
-// Init implements tea.Model.
+// Init implements tea.Model. What the screens show is asked for when it is known
+// that there is a vault that opens.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(ask(m.ctx, &m.world.standing, m.backend.Standing), m.everything(), second())
+	w := &m.world
+	return tea.Batch(ask(m.ctx, &w.standing, m.backend.Standing), ask(m.ctx, &w.sessions, m.backend.Sessions),
+		m.screens[m.at].opened(), m.wait(m.second, ticked{}))
 }
 
 // everything asks for all that screens look at.
 func (m *Model) everything() tea.Cmd {
-	return tea.Batch(
-		ask(m.ctx, &m.world.sessions, m.backend.Sessions), ask(m.ctx, &m.world.logins, m.backend.Logins),
-		ask(m.ctx, &m.world.profiles, m.backend.Profiles), ask(m.ctx, &m.world.vault, m.backend.Vault),
-		ask(m.ctx, &m.world.providers, m.backend.Providers),
-	)
+	return m.asked(ChangedSessions | ChangedVault | ChangedTokens)
+}
+
+// asked asks for what may be different.
+func (m *Model) asked(c Change) tea.Cmd {
+	w, b := &m.world, m.backend
+	var cmds []tea.Cmd
+	if c&ChangedSessions != 0 {
+		cmds = append(cmds, ask(m.ctx, &w.sessions, b.Sessions))
+	}
+	if c&(ChangedVault|ChangedTokens) != 0 {
+		cmds = append(cmds, ask(m.ctx, &w.logins, b.Logins), ask(m.ctx, &w.profiles, b.Profiles), ask(m.ctx, &w.standing, b.Standing))
+	}
+	if c&ChangedVault != 0 {
+		cmds = append(cmds, ask(m.ctx, &w.vault, b.Vault), ask(m.ctx, &w.providers, b.Providers))
+	}
+	return tea.Batch(cmds...)
 }
 
 type ticked struct{}
 
-// second makes the clock of the dashboard: countdowns go on.
-func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return ticked{} }) }
-
 // Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmds []tea.Cmd
+	if f, ok := msg.(finished); ok {
+		m.jobs.drop(f.job)
+		msg = f.done
+	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
 		m.here = layoutOf(m.w, m.h)
+		m.inDetail = m.inDetail && m.here == layoutOne
 	case tea.KeyMsg:
 		return m, m.key(msg)
+	case tea.MouseMsg:
+		return m, m.mouse(msg)
 	case ticked:
 		m.tick++
-		cmds = append(cmds, second())
+		m.notices.fade(m.now())
+		cmds = append(cmds, m.wait(m.second, ticked{}))
+	case Change:
+		cmds = append(cmds, m.asked(msg))
 	case goTo:
-		m.at = msg.screen
-		cmds = append(cmds, m.screens[m.at].opened())
+		cmds = append(cmds, m.open(msg))
 	case openDialog:
 		m.dialogs = append(m.dialogs, msg.dialog)
+		m.grace.begin(m.now())
+	case clip:
+		cmds = append(cmds, m.copy(msg.text))
 	case done:
-		m.said = msg
-		cmds = append(cmds, m.everything())
+		m.notices.tell(msg, m.now())
+		if !msg.told {
+			cmds = append(cmds, m.everything())
+		}
 	default:
 		cmds = append(cmds, m.taken(msg))
 	}
-	for i := 0; i < len(m.dialogs); i++ {
-		cmd, over := m.dialogs[i].update(msg)
+	for _, d := range append([]dialog(nil), m.dialogs...) {
+		cmd, over := d.update(msg)
 		cmds = append(cmds, cmd)
 		if over {
-			m.dialogs = append(m.dialogs[:i:i], m.dialogs[i+1:]...)
-			i--
+			m.close(d)
 		}
+	}
+	for _, p := range m.pages {
+		cmds = append(cmds, p.update(msg))
 	}
 	for _, s := range m.screens {
 		cmds = append(cmds, s.update(msg))
@@ -109,15 +161,41 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, tea.Batch(cmds...)
 }
 
+// open goes to a screen.
+func (m *Model) open(to goTo) tea.Cmd {
+	m.at, m.panel, m.inDetail, m.filter = to.screen, 0, false, nil
+	s := m.screens[m.at]
+	s.focus(0)
+	if to.row != "" {
+		s.rows().seek(to.row)
+	}
+	if p := m.page(); p != nil {
+		return p.opened()
+	}
+	return s.opened()
+}
+
+// close takes a dialog off. One that comes to light and had appeared by itself
+// gets its grace anew: keys that repeat must not answer it.
+func (m *Model) close(d dialog) {
+	for i := range m.dialogs {
+		if m.dialogs[i] == d {
+			copy(m.dialogs[i:], m.dialogs[i+1:])
+			m.dialogs[len(m.dialogs)-1] = nil // nothing of it stays
+			m.dialogs = m.dialogs[:len(m.dialogs)-1]
+			m.grace.begin(m.now())
+			return
+		}
+	}
+}
+
 // taken keeps a backend's answer, and asks again where something has changed
 // meanwhile.
 func (m *Model) taken(msg tea.Msg) tea.Cmd {
 	w, now := &m.world, m.now()
 	switch msg := msg.(type) {
 	case answer[Standing]:
-		if w.standing.take(msg, now) {
-			return ask(m.ctx, &w.standing, m.backend.Standing)
-		}
+		return m.stands(msg)
 	case answer[[]Session]:
 		if w.sessions.take(msg, now) {
 			return ask(m.ctx, &w.sessions, m.backend.Sessions)
@@ -142,40 +220,22 @@ func (m *Model) taken(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-// key gives a key to whom it belongs: the dialog on top, else what works
-// everywhere, else the screen.
-func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
-	key := msg.String()
-	if key == "ctrl+c" {
-		return tea.Quit
+// stands takes what there is on this device. A vault that has come open is looked
+// at, and a page that comes up is told.
+func (m *Model) stands(a answer[Standing]) tea.Cmd {
+	was := m.world.standing
+	if m.world.standing.take(a, m.now()) {
+		return ask(m.ctx, &m.world.standing, m.backend.Standing)
 	}
-	if n := len(m.dialogs); n > 0 {
-		cmd, over := m.dialogs[n-1].update(msg)
-		if over {
-			m.dialogs = m.dialogs[:n-1]
-		}
-		return cmd
-	}
-	s := m.screens[m.at]
-	if u, ok := m.keys.find(s.uses(), key); ok {
-		if u.off != "" {
-			m.said = done{note: u.off}
-			return nil
-		}
-		return u.run()
-	}
-	if len(key) == 1 && key[0] >= '1' && key[0] < '1'+screenCount {
-		return func() tea.Msg { return goTo{int(key[0] - '1')} }
-	}
+	now := m.world.standing
 	switch {
-	case m.keys.is(key, "any.quit"):
-		return tea.Quit
-	case m.keys.is(key, "any.down"):
-		s.rows().move(1)
-	case m.keys.is(key, "any.up"):
-		s.rows().move(-1)
-	case m.keys.is(key, "any.mark"):
-		s.rows().mark()
+	case !now.loaded || was.loaded && was.value.State == now.value.State:
+		return nil
+	case now.value.State == VaultOpen:
+		return m.everything()
+	}
+	if p := m.page(); p != nil {
+		return p.opened()
 	}
 	return nil
 }

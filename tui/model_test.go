@@ -26,6 +26,7 @@ func newBoard(t *testing.T, f *fake, w, h int) *board {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.wait = func(time.Duration, tea.Msg) tea.Cmd { return nil }
 	b := &board{t, m, f}
 	b.send(tea.WindowSizeMsg{Width: w, Height: h})
 	b.run(m.everything())
@@ -61,11 +62,16 @@ func (b *board) press(keys ...string) {
 	}
 }
 
+// paste pastes a text, as a terminal with bracketed paste does.
+func (b *board) paste(text string) {
+	b.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(text), Paste: true})
+}
+
 func keyMsg(k string) tea.KeyMsg {
 	special := map[string]tea.KeyType{
 		"enter": tea.KeyEnter, "esc": tea.KeyEsc, "tab": tea.KeyTab, "shift+tab": tea.KeyShiftTab, "up": tea.KeyUp, "down": tea.KeyDown,
 		"left": tea.KeyLeft, "right": tea.KeyRight, "ctrl+c": tea.KeyCtrlC, "ctrl+d": tea.KeyCtrlD, "ctrl+u": tea.KeyCtrlU, "ctrl+r": tea.KeyCtrlR,
-		"backspace": tea.KeyBackspace, "home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, " ": tea.KeySpace,
+		"ctrl+s": tea.KeyCtrlS, "ctrl+z": tea.KeyCtrlZ, "backspace": tea.KeyBackspace, "home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, " ": tea.KeySpace,
 	}
 	if t, ok := special[k]; ok {
 		if t == tea.KeySpace {

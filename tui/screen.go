@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -47,10 +48,14 @@ type rows interface {
 	setFilter(string)
 	filtered() string
 	count() int
+	seek(row string) bool
+	click(line int) (hit, again bool)
+	place() string
 }
 
 func (l *list[T]) filtered() string { return l.filter }
 func (l *list[T]) count() int       { return len(l.shown) }
+func (l *list[T]) place() string    { return place(l.cursor, len(l.shown)) }
 
 // shared is what the root gives to screens and dialogs.
 type shared struct {
@@ -61,8 +66,18 @@ type shared struct {
 	keys     keymap
 	world    world
 	here     layout // how much room there is
-	tick     uint64 // seconds since the start, for what moves
+	tick     uint64 // counts what second is, since the start
+	second   time.Duration
 	requests uint64
+	home     string // drawn as "~"
+	jobs     jobs
+	inDetail bool // in layoutOne: the detail is shown in place of the list
+	// clipboard takes a text; nil where there is none.
+	clipboard func(string) error
+	// wait makes the command that sends a message after a time. Tests do not wait.
+	wait func(time.Duration, tea.Msg) tea.Cmd
+	// split is how much of the open screen is the list, as master drew it.
+	split struct{ w, h int }
 }
 
 // layout is how much room there is.
@@ -92,14 +107,20 @@ func layoutOf(w, h int) layout {
 // each draw a panel of the size that they are given. atSide puts the detail beside
 // the list on a full screen, else it stands below.
 func (s *shared) master(w, h int, atSide bool, list, detail func(w, h int) []string) []string {
+	s.split.w, s.split.h = w, h
 	switch {
+	case s.here == layoutOne && s.inDetail:
+		s.split.h = 0
+		return detail(w, h)
 	case s.here == layoutOne:
 		return list(w, h)
 	case s.here == layoutFull && atSide:
 		left := w * 2 / 5
+		s.split.w = left
 		return draw.Beside(list(left, h), detail(w-left, h))
 	}
 	below := max(6, h*2/5)
+	s.split.h = h - below
 	return append(list(w, h-below), detail(w, below)...)
 }
 
@@ -108,16 +129,35 @@ type done struct {
 	what string // "stop session 7f3a"
 	note string // what came of it, for the hint line
 	err  error
+	told bool // nothing was done: nothing is to be looked at anew
 }
 
-// act makes the command of an action on the backend. Its message is done: the
-// root shows it and asks for the world anew.
+// finished is done of a job.
+type finished struct {
+	done
+	job uint64
+}
+
+// act makes the command of an action on the backend, which is under way from then
+// on and can be cancelled by esc: it is for Update, and its command must be run. It
+// comes to all as done: the root shows it and asks for the world anew.
 func (s *shared) act(what string, f func(context.Context) (string, error)) tea.Cmd {
-	ctx := s.ctx
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.requests++
+	number := s.requests
+	s.jobs = append(s.jobs, job{number, what, cancel})
 	return func() tea.Msg {
 		note, err := f(ctx)
-		return done{what, note, err}
+		return finished{done{what: what, note: note, err: err}, number}
 	}
+}
+
+// short is a path with "~" for the home folder.
+func (s *shared) short(path string) string {
+	if rest, ok := strings.CutPrefix(path, s.home); ok && s.home != "" && (rest == "" || rest[0] == '/') {
+		return "~" + rest
+	}
+	return path
 }
 
 // openDialog is the message that puts a dialog on top.
@@ -126,7 +166,10 @@ type openDialog struct{ dialog dialog }
 func open(d dialog) tea.Cmd { return func() tea.Msg { return openDialog{d} } }
 
 // goTo is the message that changes the screen.
-type goTo struct{ screen int }
+type goTo struct {
+	screen int
+	row    string // that the cursor goes to, by its key or a word of it; "" for none
+}
 
 // The screens by number.
 const (

@@ -15,6 +15,7 @@ type Standing struct {
 	Device string // name
 	// Wrapped: the identity is wrapped by a passphrase, so that it can be locked.
 	Wrapped bool
+	Locks   time.Time // when it locks by itself; zero for never
 	// Of the directory that the dashboard was started in.
 	Dir     string
 	Profile string // "" for none

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"kb/tui/draw"
 )
 
@@ -17,46 +19,194 @@ func (m *Model) View() string {
 	}
 	lines := m.head()
 	body := m.h - len(lines) - 2
-	lines = append(lines, m.screens[m.at].view(m.w, body)...)
+	if p := m.page(); p != nil {
+		lines = append(lines, p.view(m.w, body)...)
+	} else {
+		lines = append(lines, m.screens[m.at].view(m.w, body)...)
+	}
 	lines = append(lines, m.hintLine(), m.bar())
-	return strings.Join(m.over(lines), "\n")
+	text := strings.Join(m.over(lines), "\n")
+	if m.theme.ASCII() {
+		text = draw.ASCII(text)
+	}
+	return text
 }
 
-// head is the line of what is where, and the tabs.
+// tab is where a screen's name stands.
+type tab struct{ line, from, to, screen int }
+
+// tabs are the places of the screens' names; none where there is no room for them.
+func (m *Model) tabs() []tab {
+	if m.here != layoutFull {
+		return nil
+	}
+	var tabs []tab
+	x := 0
+	for i := range m.screens {
+		n := draw.Width(m.tabText(i))
+		tabs = append(tabs, tab{1, x, x + n, i})
+		x += n
+	}
+	return tabs
+}
+
+// tabText is a screen's name in the line of tabs.
+func (m *Model) tabText(i int) string {
+	name := fmt.Sprintf("%d %s", i+1, m.screens[i].name())
+	if n := len(m.world.waiting()); i == screenApprovals && n > 0 {
+		name += fmt.Sprintf(" %d!", n)
+	}
+	if i == m.at {
+		return "[" + name + "]"
+	}
+	return " " + name + " "
+}
+
+// head is the line of what is where, and the tabs; on a small screen one line of
+// both.
 func (m *Model) head() []string {
+	t, waiting := m.theme, len(m.world.waiting())
+	standing := m.world.standing
+	profile, role := "profile "+draw.Clean(standing.value.Profile), draw.Plain
+	if standing.value.Profile == "" && standing.loaded {
+		profile, role = "no profile", draw.Attention
+	}
+	if m.here != layoutFull {
+		left := fmt.Sprintf(" kb %s %d/%d", m.tabText(m.at), m.at+1, len(m.screens))
+		if m.at == screenApprovals {
+			left = fmt.Sprintf(" kb [%d %s] %d/%d", m.at+1, m.screens[m.at].name(), m.at+1, len(m.screens))
+		}
+		right := []part{{strings.TrimPrefix(profile, "profile "), role}}
+		if waiting > 0 {
+			right = append(right, part{fmt.Sprintf("%d waiting!", waiting), draw.Attention})
+		}
+		return []string{m.ends([]part{{left, draw.Accent}}, right)}
+	}
+	left := []part{{" kb", draw.Accent}}
+	if standing.loaded {
+		left = append(left, part{profile, role}, part{draw.Clean(m.short(standing.value.Dir)), draw.Plain})
+	}
 	var tabs strings.Builder
-	for i, s := range m.screens {
-		name := fmt.Sprintf(" %d %s ", i+1, s.name())
-		if i == m.at {
-			name = fmt.Sprintf("[%d %s]", i+1, s.name())
+	for i := range m.screens {
+		role := draw.Plain
+		switch {
+		case i == m.at:
+			role = draw.Accent
+		case i == screenApprovals && waiting > 0:
+			role = draw.Attention
 		}
-		tabs.WriteString(name)
+		tabs.WriteString(t.Paint(role, m.tabText(i)))
 	}
-	return []string{m.theme.Fit(" kb", m.w), m.theme.Fit(tabs.String(), m.w)}
+	return []string{m.ends(left, m.vaultParts(waiting)), draw.Exact(tabs.String(), m.w)}
 }
 
-func (m *Model) hintLine() string {
-	switch {
-	case m.said.err != nil:
-		return m.theme.Paint(draw.Failed, m.theme.Fit(" x "+draw.Clean(m.said.what+": "+m.said.err.Error()), m.w))
-	case m.said.note != "":
-		return m.theme.Fit(" "+draw.Clean(m.said.note), m.w)
+// vaultParts are what the right end of the first line tells.
+func (m *Model) vaultParts(waiting int) []part {
+	var parts []part
+	if s := m.world.standing; s.loaded {
+		text, role := "", draw.Attention
+		switch s.value.State {
+		case VaultNone:
+			text = "no vault"
+		case VaultLocked:
+			text = "vault locked"
+		case VaultRefused:
+			text = "vault refused"
+		case VaultOpen:
+			text, role = "vault open", draw.Plain
+			if s.value.Wrapped {
+				text = "vault unlocked"
+			}
+			if !s.value.Locks.IsZero() {
+				text = "vault locks in " + countdown(s.value.Locks, m.now())
+			}
+		}
+		parts = append(parts, part{text, role})
 	}
-	return m.theme.Fit(" "+m.screens[m.at].hint(), m.w)
+	switch n := len(m.world.sessions.value); {
+	case n == 1:
+		parts = append(parts, part{"1 session", draw.Plain})
+	case m.world.sessions.loaded:
+		parts = append(parts, part{fmt.Sprintf("%d sessions", n), draw.Plain})
+	}
+	if waiting > 0 {
+		parts = append(parts, part{fmt.Sprintf("%d waiting", waiting), draw.Attention})
+	}
+	return parts
 }
 
-// bar names the keys that can be used now.
+// part is a piece of a line.
+type part struct {
+	text string
+	role draw.Role
+}
+
+// ends makes a line of parts at its left and its right end. Where there is no room
+// for both, the last parts of the left give way.
+func (m *Model) ends(left, right []part) string {
+	join := func(parts []part) string {
+		texts := make([]string, len(parts))
+		for i, p := range parts {
+			texts[i] = m.theme.Paint(p.role, p.text)
+		}
+		return strings.Join(texts, "  ")
+	}
+	end := join(right) + " "
+	for len(left) > 1 && draw.Width(join(left))+2+draw.Width(end) > m.w {
+		left = left[:len(left)-1]
+	}
+	start := join(left)
+	room := m.w - draw.Width(start) - draw.Width(end)
+	if room < 1 {
+		return draw.Exact(start, m.w)
+	}
+	return draw.Exact(start+strings.Repeat(" ", room)+end, m.w)
+}
+
+// inBar are the uses of every screen that the bar names, after its own.
+var inBar = []string{"any.enter", "any.filter", "any.palette", "any.help", "any.quit"}
+
+// bar names the keys that can be used now, as many as there is room for; "? help"
+// always.
 func (m *Model) bar() string {
+	t := m.theme
 	if n := len(m.dialogs); n > 0 {
-		return m.theme.Fit(" "+m.dialogs[n-1].bar(), m.w)
+		return t.Fit(" "+draw.Clean(m.dialogs[n-1].bar()), m.w)
 	}
-	var words []string
-	for _, u := range m.screens[m.at].uses() {
-		if b := m.keys.byID[u.id]; u.off == "" && len(b.keys) > 0 {
-			words = append(words, label(b.keys[0])+" "+b.does)
+	if m.filter != nil {
+		return t.Fit(" enter keep it  esc clear it  words in any order; ! first: rows without them", m.w)
+	}
+	var parts []part
+	add := func(id, off string) {
+		if b := m.keys.byID[id]; off == "" && len(b.keys) > 0 {
+			parts = append(parts, part{label(b.keys[0]), draw.Accent}, part{b.does, draw.Plain})
 		}
 	}
-	return m.theme.Fit(" "+strings.Join(words, "  "), m.w)
+	own := m.own()
+	for _, u := range own {
+		add(u.id, u.off)
+	}
+	for _, u := range m.everywhere() {
+		for _, id := range inBar {
+			if u.id == id && id != "any.help" {
+				add(id, u.off)
+			}
+		}
+	}
+	help := " " + t.Paint(draw.Accent, label(m.keys.byID["any.help"].keys[0])) + " help"
+	room := m.w - draw.Width(help) - 1
+	var line strings.Builder
+	used := 1
+	line.WriteString(" ")
+	for i := 0; i+1 < len(parts); i += 2 {
+		n := draw.Width(parts[i].text) + 1 + draw.Width(parts[i+1].text) + 2
+		if used+n > room {
+			break
+		}
+		line.WriteString(t.Paint(parts[i].role, parts[i].text) + " " + parts[i+1].text + "  ")
+		used += n
+	}
+	return draw.Exact(strings.TrimSuffix(line.String(), " ")+help, m.w)
 }
 
 // over puts the dialog on top in the middle of the screen.
@@ -69,10 +219,14 @@ func (m *Model) over(lines []string) []string {
 	w := min(m.w, 76)
 	inside := d.view(draw.Inner(w), m.h-4)
 	h := min(m.h-2, len(inside)+2)
-	box := m.theme.Panel(draw.Panel{Title: d.title(), Focused: true, Lines: inside}, w, h)
+	box := m.theme.Panel(draw.Panel{Title: draw.Clean(d.title()), Focused: true, Lines: inside}, w, h)
 	top, left := (m.h-h)/2, (m.w-w)/2
 	for i, line := range box {
-		lines[top+i] = strings.Repeat(" ", left) + line + strings.Repeat(" ", m.w-left-w)
+		under := lines[top+i]
+		before := draw.Exact(ansi.Truncate(under, left, ""), left)
+		after := ansi.TruncateLeft(under, left+w, "")
+		after = strings.Repeat(" ", max(0, m.w-left-w-draw.Width(after))) + after
+		lines[top+i] = before + line + after
 	}
 	return lines
 }

@@ -73,6 +73,7 @@ var floors = map[string]room{
 	"internal/testkit":   {floor: 4, test: true},
 	"internal/golden":    {floor: 4, test: true},
 	"internal/faultdisk": {floor: 4, test: true},
+	"internal/screen":    {floor: 4, test: true},
 	"internal/e2e":       {floor: 4, test: true},
 	"internal/archtest":  {floor: 4, test: true},
 }

@@ -112,7 +112,7 @@ func (s *Session) openConsole(spec SessionSpec) error {
 		tier = spec.Tier
 	}
 	about := control.Status{
-		ID: s.ID, Profile: s.show(s.own), Agent: plain.Clean(filepath.Base(first(spec.Command))), Dir: plain.Clean(s.workspace.Dir),
+		ID: s.ID, Profile: s.show(s.own), Agent: plain.Clean(s.agent), Dir: plain.Clean(s.workspace.Dir),
 		Reason: plain.Clean(s.decision.Match.Reason), Isolation: tier, Proxy: s.address,
 		PID: os.Getpid(), Started: s.broker.now(),
 	}

@@ -51,6 +51,8 @@ type Session struct {
 	injected     count // of them, with a credential
 	denied       count // of them, refused
 	approvals    *approvals
+	limits       limits
+	agent        string // base name of the command
 	console      console
 	token        secret.Value
 	address      string
@@ -96,6 +98,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	s := &Session{
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
 		decision: decision, notes: decision.Notes, serving: make(chan error, 1), approvals: newApprovals(b.now),
+		agent: filepath.Base(first(spec.Command)),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.prepareConsole()

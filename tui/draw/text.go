@@ -67,3 +67,41 @@ func Beside(left, right []string) []string {
 	}
 	return lines
 }
+
+// Exact makes painted text exactly w cells wide: cut without a mark, or filled with
+// blanks.
+func Exact(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	if Width(s) > w {
+		s = ansi.Truncate(s, w, "")
+	}
+	return Pad(s, w)
+}
+
+// ASCII puts "?" for every character outside ASCII, as often as it has cells: a
+// frame stays as wide as it was. Escape sequences are left alone.
+func ASCII(s string) string {
+	plain := true
+	for i := 0; i < len(s); i++ {
+		plain = plain && s[i] < 0x80
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		if s[0] < 0x80 {
+			// What joins an ASCII letter goes with it and has no cell of its own.
+			cluster, _ := ansi.FirstGraphemeCluster(s, ansi.GraphemeWidth)
+			b.WriteByte(s[0])
+			s = s[max(1, len(cluster)):]
+			continue
+		}
+		cluster, w := ansi.FirstGraphemeCluster(s, ansi.GraphemeWidth)
+		b.WriteString(strings.Repeat("?", w))
+		s = s[max(1, len(cluster)):]
+	}
+	return b.String()
+}

@@ -1,11 +1,6 @@
 package draw
 
-import (
-	"io"
-
-	"github.com/charmbracelet/lipgloss"
-	"github.com/muesli/termenv"
-)
+import "strconv"
 
 // Role is what a text is.
 type Role uint8
@@ -31,15 +26,16 @@ var RoleNames = [roles]string{"plain", "muted", "accent", "selected", "good", "w
 type ThemeOptions struct {
 	Light   bool
 	NoColor bool // no colour at all: bold, reverse and faint remain
-	ASCII   bool // nothing outside ASCII in frames and marks
+	ASCII   bool // nothing outside ASCII in frames, and in texts only "?" for it
 	// Colors replaces the foreground of a role: an ANSI colour, 0 to 15.
 	Colors map[Role]int
 }
 
 // Theme says what roles look like.
 type Theme struct {
-	styles [roles]lipgloss.Style
+	starts [roles]string // escape sequence that begins a role; "" for none
 	glyphs glyphs
+	ascii  bool
 }
 
 // glyphs are the characters of frames and cuts.
@@ -47,6 +43,7 @@ type glyphs struct {
 	thin, heavy border
 	ellipsis    string
 	spark       []rune
+	full, empty string // of a meter
 }
 
 // border is the sides and corners of a frame, clockwise from the top left.
@@ -58,56 +55,77 @@ var (
 		heavy:    border{"┏", "━", "┓", "┃", "┛", "━", "┗"},
 		ellipsis: "…",
 		spark:    []rune(" ▁▂▃▄▅▆▇█"),
+		full:     "█", empty: "░",
 	}
 	asciiGlyphs = glyphs{
 		thin:     border{"+", "-", "+", "|", "+", "-", "+"},
 		heavy:    border{"#", "=", "#", "#", "#", "=", "#"},
 		ellipsis: "~",
 		spark:    []rune(" .:-=+*#@"),
+		full:     "#", empty: ".",
 	}
 )
 
-// NewTheme makes a theme.
+// none is no colour of a role: the terminal's own.
+const none = -1
+
+// Colours of the roles: ANSI 0 to 15, which the terminal's owner has chosen.
+var (
+	darkColors  = [roles]int{Plain: none, Muted: 8, Accent: 14, Selected: 15, Good: 10, Working: 12, Attention: 11, Failed: 9}
+	lightColors = [roles]int{Plain: none, Muted: 8, Accent: 4, Selected: 0, Good: 2, Working: 4, Attention: 3, Failed: 1}
+)
+
+// NewTheme makes a theme. Its escape sequences are SGR (ECMA-48, 8.3.117): the
+// libraries for that take bold away with the colours, which NO_COLOR does not ask
+// for, and cost more than the rest of a frame.
 func NewTheme(o ThemeOptions) *Theme {
-	t := &Theme{glyphs: unicodeGlyphs}
+	t := &Theme{glyphs: unicodeGlyphs, ascii: o.ASCII}
 	if o.ASCII {
 		t.glyphs = asciiGlyphs
 	}
-	// A renderer of its own: lipgloss' default one asks the terminal.
-	r := lipgloss.NewRenderer(io.Discard)
-	r.SetHasDarkBackground(!o.Light)
-	r.SetColorProfile(termenv.ANSI)
-	if o.NoColor {
-		r.SetColorProfile(termenv.Ascii)
-	}
-	dark := [roles]string{Muted: "8", Accent: "14", Selected: "15", Good: "10", Working: "12", Attention: "11", Failed: "9"}
-	light := [roles]string{Muted: "8", Accent: "4", Selected: "0", Good: "2", Working: "4", Attention: "3", Failed: "1"}
-	colors := dark
+	colors := darkColors
 	if o.Light {
-		colors = light
+		colors = lightColors
 	}
 	for role := range roles {
-		style := r.NewStyle()
-		if c, ok := o.Colors[role]; ok {
-			style = style.Foreground(lipgloss.ANSIColor(c)) //nolint:gosec // 0 to 15
-		} else if colors[role] != "" {
-			style = style.Foreground(lipgloss.Color(colors[role]))
+		sgr := map[Role]string{Accent: ";1", Selected: ";1", Failed: ";1"}[role]
+		if o.NoColor {
+			sgr += map[Role]string{Muted: ";2", Selected: ";7"}[role]
+		} else {
+			c, own := o.Colors[role]
+			if !own {
+				c = colors[role]
+			}
+			switch {
+			case c == none:
+			case c < 8:
+				sgr += ";" + strconv.Itoa(30+c)
+			default:
+				sgr += ";" + strconv.Itoa(90+c-8)
+			}
 		}
-		t.styles[role] = style
+		if sgr != "" {
+			t.starts[role] = "\x1b[" + sgr[1:] + "m"
+		}
 	}
-	t.styles[Selected] = t.styles[Selected].Reverse(o.NoColor).Bold(true)
-	t.styles[Accent] = t.styles[Accent].Bold(true)
-	t.styles[Failed] = t.styles[Failed].Bold(true)
 	return t
 }
 
+// ASCII reports whether nothing outside ASCII is to be drawn.
+func (t *Theme) ASCII() bool { return t.ascii }
+
+const reset = "\x1b[0m"
+
 // Paint puts a role's look on text that has no look yet.
 func (t *Theme) Paint(r Role, s string) string {
-	if s == "" || r == Plain {
+	if s == "" || t.starts[r] == "" {
 		return s
 	}
-	return t.styles[r].Render(s)
+	return t.starts[r] + s + reset
 }
+
+// Cursor is the cell that a person types at, in reverse, which is no colour.
+func (t *Theme) Cursor(s string) string { return "\x1b[7m" + s + reset }
 
 // Mark is the character that goes before a state's word.
 func Mark(r Role) string {

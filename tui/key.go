@@ -1,0 +1,209 @@
+package tui
+
+import (
+	"fmt"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// key gives a key to whom it belongs: the dialog on top, the filter that is typed,
+// the open screen, else what works everywhere. A key that goes to a dialog is not
+// looked at here: it may be part of a secret.
+func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
+	if msg.Type == tea.KeyCtrlC {
+		return tea.Quit
+	}
+	if n := len(m.dialogs); n > 0 {
+		top := m.dialogs[n-1]
+		if !m.grace.over(top, m.now()) {
+			return nil
+		}
+		cmd, over := top.update(msg)
+		if over {
+			m.close(top)
+		}
+		return cmd
+	}
+	if m.filter != nil {
+		return m.filterKey(msg)
+	}
+	key := msg.String()
+	if m.keys.is(key, "any.back") {
+		return m.back()
+	}
+	if len(key) == 1 && key[0] >= '1' && key[0] < '1'+screenCount {
+		return m.open(goTo{screen: int(key[0] - '1')})
+	}
+	if u, ok := m.keys.find(m.uses(), key); ok {
+		return m.run(u)
+	}
+	return nil
+}
+
+// run does what a use is for, or says why not.
+func (m *Model) run(u use) tea.Cmd {
+	if u.off != "" {
+		m.notices.tell(done{note: m.keys.byID[u.id].does + ": " + u.off}, m.now())
+		return nil
+	}
+	return u.run()
+}
+
+// uses are all that can be done now: what the screen offers, or the page in its
+// place, and what works everywhere where the screen has nothing of its own for it.
+func (m *Model) uses() []use {
+	own := m.own()
+	all := own[:len(own):len(own)]
+	for _, u := range m.everywhere() {
+		taken := false
+		for _, o := range own {
+			taken = taken || o.id == u.id
+		}
+		if !taken {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// own are the uses of what is open.
+func (m *Model) own() []use {
+	if p := m.page(); p != nil {
+		return p.uses()
+	}
+	return m.screens[m.at].uses()
+}
+
+// everywhere are the uses that every screen has.
+func (m *Model) everywhere() []use {
+	s := m.screens[m.at]
+	noRows, noRow := "", ""
+	switch {
+	case m.page() != nil:
+		noRows, noRow = "there is no list here", "there is no list here"
+	case s.rows().count() == 0:
+		noRow = "there is no row"
+	}
+	half := max(1, (m.h-6)/2)
+	move := func(id string, by int) use {
+		return use{id: id, off: noRow, run: func() tea.Cmd { s.rows().move(by); return nil }}
+	}
+	name := use{id: "any.copy", off: noRow, run: func() tea.Cmd { return copied(s.current()) }}
+	if noRow == "" && s.current() == "" {
+		name.off = "nothing here has a name"
+	}
+	line := use{id: "any.copyline", off: "nothing here has a command of its own"}
+	for _, u := range m.own() {
+		if u.line != "" {
+			line.off, line.run = "", func() tea.Cmd { return m.copyLine() }
+			break
+		}
+	}
+	enter := use{id: "any.enter", off: noRow, run: func() tea.Cmd { m.inDetail = true; return nil }}
+	if noRow == "" && m.here != layoutOne {
+		enter.off = "it is shown already"
+	}
+	trouble := use{id: "any.error", off: "nothing went wrong", run: func() tea.Cmd { return m.showError() }}
+	if _, ok := m.notices.newest(); ok {
+		trouble.off = ""
+	}
+	uses := []use{
+		enter,
+		{id: "any.filter", off: noRows, run: func() tea.Cmd {
+			in := newInput(s.rows().filtered())
+			m.filter = &in
+			return nil
+		}},
+		{id: "any.palette", run: func() tea.Cmd { return open(m.palette()) }},
+		{id: "any.next", run: func() tea.Cmd { return m.step(1) }},
+		{id: "any.previous", run: func() tea.Cmd { return m.step(-1) }},
+		{id: "any.help", run: func() tea.Cmd { return open(m.help()) }},
+		{id: "any.quit", run: func() tea.Cmd { return tea.Quit }},
+		move("any.down", 1), move("any.up", -1), move("any.top", -s.rows().count()), move("any.end", s.rows().count()),
+		move("any.pagedown", half), move("any.pageup", -half),
+		{id: "any.mark", off: noRow, run: func() tea.Cmd { s.rows().mark(); return nil }},
+		name, line, trouble,
+		{id: "any.reload", run: func() tea.Cmd { return tea.Batch(m.everything(), s.opened()) }},
+		{id: "any.suspend", run: func() tea.Cmd { return tea.Suspend }},
+		{id: "any.back", run: m.back},
+	}
+	for i := range m.screens {
+		uses = append(uses, use{id: screenID(i), run: func() tea.Cmd { return m.open(goTo{screen: i}) }})
+	}
+	return uses
+}
+
+// back is esc: the filter goes first, then what is under way, then what the line
+// tells; then the screen goes back to where it was.
+func (m *Model) back() tea.Cmd {
+	s := m.screens[m.at]
+	if m.page() == nil && s.rows().filtered() != "" {
+		s.rows().setFilter("")
+		return nil
+	}
+	if m.jobs.cancel() || m.notices.dismiss() {
+		return nil
+	}
+	if m.inDetail {
+		m.inDetail = false
+		return nil
+	}
+	if u, ok := m.keys.find(m.own(), "esc"); ok && u.off == "" {
+		return u.run()
+	}
+	return nil
+}
+
+// step goes to the next panel, and from the last one to the next screen; -1 goes
+// the other way.
+func (m *Model) step(by int) tea.Cmd {
+	n := m.screens[m.at].panels()
+	if m.page() != nil {
+		n = 1
+	}
+	if to := m.panel + by; to >= 0 && to < n {
+		m.panel = to
+		m.screens[m.at].focus(to)
+		return nil
+	}
+	cmd := m.open(goTo{screen: (m.at + by + screenCount) % screenCount})
+	if by < 0 {
+		m.panel = max(0, m.screens[m.at].panels()-1)
+		m.screens[m.at].focus(m.panel)
+	}
+	return cmd
+}
+
+// filterKey takes a key while a filter is typed. Rows follow at once; the arrows
+// move in them.
+func (m *Model) filterKey(msg tea.KeyMsg) tea.Cmd {
+	rows := m.screens[m.at].rows()
+	switch msg.Type {
+	case tea.KeyEnter:
+		m.filter = nil
+		return nil
+	case tea.KeyEsc:
+		m.filter = nil
+		rows.setFilter("")
+		return nil
+	case tea.KeyUp:
+		rows.move(-1)
+	case tea.KeyDown:
+		rows.move(1)
+	default:
+		m.filter.key(msg)
+		rows.setFilter(m.filter.value())
+	}
+	return nil
+}
+
+func (m *Model) showError() tea.Cmd {
+	d, ok := m.notices.newest()
+	if !ok {
+		return nil
+	}
+	text := errorText(d)
+	return open(&reader{shared: m.shared, about: "What went wrong", text: text, copy: d.err.Error()})
+}
+
+func screenID(i int) string { return fmt.Sprintf("any.screen%d", i+1) }

@@ -1,0 +1,206 @@
+package tui
+
+import (
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/tui/draw"
+)
+
+// entry is a line of a picker.
+type entry struct {
+	key  string // at the left: a key, a name; may be empty
+	text string
+	off  string // why it cannot be picked; it is then grey
+	also string // words that find it besides those that are shown
+	run  func() tea.Cmd
+}
+
+// picker is a list that a person types into to find an entry: the menu of keys,
+// the palette, a choice. Letters always go into the line; the arrows move.
+type picker struct {
+	*shared
+	about   string
+	does    string // what enter does: "do it"
+	none    string // what is said where nothing is found; "" is a sentence
+	entries []entry
+	found   []entry
+	in      input
+	cursor  int
+	top     int
+	said    string // why an entry was not run
+	// other makes a further entry of what was typed, the last of the list; nil
+	// makes none.
+	other func(typed string) (entry, bool)
+	// ran is told of what was typed where an entry is run; nil is none.
+	ran func(typed string, e entry)
+	// key takes a key before the line does; nil takes none.
+	key func(tea.KeyMsg) bool
+}
+
+func newPicker(p picker) *picker {
+	p.search()
+	return &p
+}
+
+// newMenu is a choice of one of several.
+func newMenu(s *shared, about string, choices []Choice, picked func(value string) tea.Cmd) *picker {
+	entries := make([]entry, len(choices))
+	for i, c := range choices {
+		entries[i] = entry{text: c.Text, also: c.Value, run: func() tea.Cmd { return picked(c.Value) }}
+	}
+	return newPicker(picker{shared: s, about: about, does: "take it", entries: entries})
+}
+
+func (p *picker) title() string { return p.about }
+
+func (p *picker) bar() string {
+	if e, ok := p.selected(); ok && e.off != "" {
+		return "not now: " + e.off + "  esc leave"
+	}
+	return "enter " + p.does + "  type to search  esc leave"
+}
+
+func (p *picker) selected() (entry, bool) {
+	if p.cursor < 0 || p.cursor >= len(p.found) {
+		return entry{}, false
+	}
+	return p.found[p.cursor], true
+}
+
+// search finds the entries that have all that is typed: those with its words
+// first, then those that have its letters in order.
+func (p *picker) search() {
+	typed := p.in.value()
+	p.found = p.found[:0]
+	var loose []entry
+	for _, e := range p.entries {
+		text := e.key + " " + e.text + " " + e.also
+		switch {
+		case matches(strings.TrimLeft(typed, "! "), text):
+			p.found = append(p.found, e)
+		case inOrder(typed, text):
+			loose = append(loose, e)
+		}
+	}
+	p.found = append(p.found, loose...)
+	if p.other != nil {
+		if e, ok := p.other(typed); ok {
+			p.found = append(p.found, e)
+		}
+	}
+	p.cursor, p.top = 0, 0
+}
+
+// inOrder reports whether text has the letters of typed in their order.
+func inOrder(typed, text string) bool {
+	rest := []rune(strings.ToLower(strings.Join(strings.Fields(typed), "")))
+	for _, r := range strings.ToLower(text) {
+		if len(rest) == 0 {
+			break
+		}
+		if r == rest[0] {
+			rest = rest[1:]
+		}
+	}
+	return len(rest) == 0
+}
+
+func (p *picker) update(msg tea.Msg) (tea.Cmd, bool) {
+	k, ok := msg.(tea.KeyMsg)
+	if !ok {
+		return nil, false
+	}
+	p.said = ""
+	if p.key != nil && p.key(k) {
+		p.search()
+		return nil, false
+	}
+	switch k.Type {
+	case tea.KeyEsc:
+		return nil, true
+	case tea.KeyEnter:
+		return p.enter()
+	case tea.KeyDown, tea.KeyCtrlN, tea.KeyTab:
+		p.wheel(1)
+	case tea.KeyUp, tea.KeyCtrlP, tea.KeyShiftTab:
+		p.wheel(-1)
+	case tea.KeyPgDown:
+		p.wheel(10)
+	case tea.KeyPgUp:
+		p.wheel(-10)
+	default:
+		was := p.in.value()
+		p.in.key(k)
+		if p.in.value() != was {
+			p.search()
+		}
+	}
+	return nil, false
+}
+
+func (p *picker) wheel(by int) { p.cursor = max(0, min(p.cursor+by, len(p.found)-1)) }
+
+// click goes to the entry in a line of view.
+func (p *picker) click(line int) (again bool) {
+	i := p.top + line - 2
+	if line < 2 || i >= len(p.found) {
+		return false
+	}
+	again, p.cursor = p.cursor == i, i
+	return again
+}
+
+func (p *picker) enter() (tea.Cmd, bool) {
+	e, ok := p.selected()
+	switch {
+	case !ok:
+		return nil, false
+	case e.off != "":
+		p.said = e.off
+		return nil, false
+	}
+	if p.ran != nil {
+		p.ran(p.in.value(), e)
+	}
+	return e.run(), true
+}
+
+func (p *picker) view(w, h int) []string {
+	lines := []string{draw.Exact("> "+p.in.view(p.theme, max(1, w-2), true), w), draw.Exact("", w)}
+	h = max(1, h-2)
+	if len(p.found) == 0 {
+		none := p.none
+		if none == "" {
+			none = "Nothing here is called that."
+		}
+		return append(lines, p.theme.Paint(draw.Muted, p.theme.Fit(none, w)))
+	}
+	p.top = max(0, min(p.top, p.cursor, len(p.found)-h))
+	if p.cursor >= p.top+h {
+		p.top = p.cursor - h + 1
+	}
+	key := 0
+	for _, e := range p.found {
+		key = max(key, draw.Width(draw.Clean(e.key)))
+	}
+	key = min(key, w/3)
+	for i, e := range p.found[p.top:min(len(p.found), p.top+h)] {
+		lead, role := "  ", draw.Plain
+		if p.top+i == p.cursor {
+			lead, role = "> ", draw.Selected
+		}
+		text := draw.Clean(e.text)
+		if e.off != "" {
+			role = draw.Muted
+			text += "  (" + draw.Clean(e.off) + ")"
+		}
+		line := lead
+		if key > 0 {
+			line += p.theme.Fit(draw.Clean(e.key), key) + "  "
+		}
+		lines = append(lines, p.theme.Paint(role, p.theme.Fit(line+text, w)))
+	}
+	return lines
+}
