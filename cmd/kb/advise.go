@@ -27,6 +27,9 @@ func advise(err error) error {
 	if advised, ok := adviseGit(err); ok {
 		return advised
 	}
+	if advised, ok := advisePolicy(err); ok {
+		return advised
+	}
 	var (
 		ambiguous *profile.AmbiguousError
 		unknown   *profile.UnknownProfileError
