@@ -27,7 +27,6 @@ var (
 	homeBindings     []binding
 	profileBindings  []binding
 	auditBindings    []binding
-	approvalBindings []binding
 	doctorBindings   []binding
 	vaultBindings    []binding
 )
