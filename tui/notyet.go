@@ -26,9 +26,7 @@ func (s *plainScreen) view(w, h int) []string {
 var (
 	homeBindings     []binding
 	profileBindings  []binding
-	providerBindings []binding
 	auditBindings    []binding
-	approvalBindings []binding
 	doctorBindings   []binding
 	vaultBindings    []binding
 )
