@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -60,6 +61,18 @@ func (w weight) compare(v weight) int {
 		return w.literal - v.literal
 	}
 	return v.stars - w.stars
+}
+
+// MatchRemote reports whether a repository's normal form fits a pattern as
+// rules have for remotes.
+func MatchRemote(pattern, normal string) bool { return matchRemote(pattern, FoldRemote(normal)) }
+
+// CheckRemotePattern says what is wrong with such a pattern.
+func CheckRemotePattern(pattern string) error {
+	if why := badRemotePattern(pattern); why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 // matchRemote holds a remote pattern against a normal form. It allocates

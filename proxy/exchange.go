@@ -86,6 +86,7 @@ func (x *exchange) begin(ci ConnectInfo, scheme, proto, method, target string, f
 // be answered by the caller, who then calls tell in any case.
 func (x *exchange) run(ctx context.Context, t *tunnel) *Refusal {
 	x.track.enter(phasePolicy)
+	x.info.Length = x.length
 	if r := x.authorize(ctx, t.authority); r != nil {
 		return r
 	}

@@ -65,6 +65,7 @@ type RequestInfo struct {
 	Path   string // as sent, undecoded, without the query
 	Query  string // as sent, without "?"
 	Proto  string // "HTTP/1.1" or "HTTP/2.0"
+	Length int64  // of the body in bytes, as the client says; -1 when it does not
 	// Header is the client's fields, canonical names, without hop-by-hop ones
 	// and without Kb-*, which are in Profile and Login. The policy must not
 	// keep it: it is overwritten by the connection's next request.

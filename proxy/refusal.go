@@ -4,7 +4,7 @@ package proxy
 // sees as JSON {error, message, fix, profile, provider} with
 // x-should-retry: false; detail goes to the audit, not here.
 type Refusal struct {
-	Status   int    // HTTP status: 400, 403, 407, 413, 421, 431, 500, 502, 503, 504
+	Status   int    // HTTP status: 400, 403, 407, 413, 421, 429, 431, 500, 502, 503, 504
 	Code     string // one of the Code constants
 	Message  string // one sentence
 	Fix      string // the exact command that a human would run, if one helps

@@ -369,10 +369,17 @@ func (d *decoder) policy(r *record, id string) Policy {
 		switch name {
 		case "effect":
 			return d.text(&p.Effect)
+		case "git":
+			return d.text(&p.Git)
 		case "host":
 			return d.text(&p.Host)
 		case "methods":
 			return d.texts(&p.Methods)
+		case "mint":
+			v, ok := d.boolean()
+			p.Mint = v
+			d.bad = d.bad || !v
+			return ok
 		case "path":
 			return d.text(&p.Path)
 		case "per_minute":
@@ -385,9 +392,24 @@ func (d *decoder) policy(r *record, id string) Policy {
 			return d.text(&p.Profile)
 		case "provider":
 			return d.text(&p.Provider)
+		case "repository":
+			return d.text(&p.Repository)
 		}
 		return d.unknown(name)
 	})
+	if d.bad || d.newer != "" {
+		return p
+	}
+	// A line is enforced as it is meant, or the vault is not used.
+	switch p.Effect {
+	case "allow", "deny", "ask", "limit":
+	default:
+		d.newer = "effect=" + p.Effect
+	}
+	if p.Git != "" && p.Git != "read" && p.Git != "write" {
+		d.newer = "git=" + p.Git
+	}
+	d.bad = p.Profile == "" || (p.Effect == "limit") != (p.PerMinute > 0)
 	return p
 }
 

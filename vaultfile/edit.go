@@ -292,10 +292,17 @@ func (tx *Tx) PutPolicy(p Policy) (string, error) {
 	if p.ID == "" {
 		p.ID = tx.newID("policy", "p")
 	}
-	if err := checkText("policy", p.ID, append([]string{p.Profile, p.Effect, p.Provider, p.Host, p.Path}, p.Methods...)...); err != nil {
+	if err := checkText("policy", p.ID, append([]string{p.Profile, p.Provider, p.Host, p.Path, p.Repository}, p.Methods...)...); err != nil {
 		return "", err
 	}
-	if p.PerMinute < 0 || p.PerMinute > 1<<31-1 || slices.Contains(p.Methods, "") {
+	switch {
+	case p.Profile == "":
+		return "", invalid("policy", p.ID, "no profile")
+	case !slices.Contains([]string{"allow", "deny", "ask", "limit"}, p.Effect):
+		return "", invalid("policy", p.ID, "unknown effect")
+	case !slices.Contains([]string{"", "read", "write"}, p.Git):
+		return "", invalid("policy", p.ID, "unknown kind of git request")
+	case (p.Effect == "limit") != (p.PerMinute > 0) || p.PerMinute < 0 || p.PerMinute > 1<<31-1 || slices.Contains(p.Methods, ""):
 		return "", invalid("policy", p.ID, "bad limit or method")
 	}
 	tx.put("policy", p.ID, encodePolicy(&p))

@@ -55,16 +55,19 @@ type Device struct {
 }
 
 // Policy is one line of a profile's policy: what its sessions may ask of a
-// provider, by method, host and path.
+// provider. An empty condition is none.
 type Policy struct {
-	ID        string // "p" and eight hex digits; empty in PutPolicy makes a new one
-	Profile   string
-	Effect    string // "allow", "deny", "ask" or "limit"
-	PerMinute int    // requests a minute, for "limit"; else 0
-	Provider  string // empty means every provider
-	Methods   []string
-	Host      string
-	Path      string // pattern on the normalised path
+	ID         string // "p" and eight hex digits; empty in PutPolicy makes a new one
+	Profile    string
+	Effect     string // "allow", "deny", "ask" or "limit"
+	PerMinute  int    // requests a minute, for "limit"; else 0
+	Provider   string
+	Methods    []string
+	Host       string
+	Path       string // pattern on the normalised path
+	Repository string // pattern on the repository that a request names, as in rules
+	Git        string // "read" or "write": git's own requests of that kind
+	Mint       bool   // requests that make a new credential
 }
 
 // Client is an OAuth client of the user's own, or one that a server gave by

@@ -205,12 +205,17 @@ func encodeClient(c *Client) []field {
 func encodePolicy(p *Policy) []field {
 	var o object
 	o.str("effect", p.Effect)
+	o.str("git", p.Git)
 	o.str("host", p.Host)
 	o.raw("methods", strList(p.Methods))
+	if p.Mint {
+		o.raw("mint", []byte("true"))
+	}
 	o.str("path", p.Path)
 	o.integer("per_minute", int64(p.PerMinute))
 	o.str("profile", p.Profile)
 	o.str("provider", p.Provider)
+	o.str("repository", p.Repository)
 	return oneField("rule", o.done())
 }
 

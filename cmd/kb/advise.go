@@ -27,6 +27,9 @@ func advise(err error) error {
 	if advised, ok := adviseGit(err); ok {
 		return advised
 	}
+	if advised, ok := advisePolicy(err); ok {
+		return advised
+	}
 	var (
 		ambiguous *profile.AmbiguousError
 		unknown   *profile.UnknownProfileError
@@ -130,7 +133,7 @@ func advise(err error) error {
 		return failure("this system has no keyring for kb unlock; use an identity without a passphrase, or KB_IDENTITY_FILE")
 	case errors.Is(err, state.ErrForeignStore), errors.Is(err, state.ErrTampered):
 		return failure("the state folder is not this identity's: restore identity.txt, or move the state folder away and run kb init")
-	case errors.As(err, &newer), errors.Is(err, broker.ErrPolicies):
+	case errors.As(err, &newer):
 		return failure("install a newer kb; nothing was written")
 	}
 	return adviseVault(err)

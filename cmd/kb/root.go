@@ -47,7 +47,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newExec(a), newWhich(a), newStatus(a),
 		newInit(a), newUnlock(a), newLock(a),
-		newProfile(a), newRule(a), newPin(a),
+		newProfile(a), newRule(a), newPolicy(a), newPin(a),
 		newLogin(a), newLogout(a), newRefresh(a), newImport(a), newReference(a), newProvider(a),
 		newVault(a), newSync(a), newDevice(a), newAudit(a), newConfig(a),
 		newDemo(a), newVersion(a),

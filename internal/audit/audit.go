@@ -48,6 +48,7 @@ const (
 	PhaseContinue = "continue" // first line of a successor file
 	PhaseIntent   = "intent"   // written before the first upstream byte of a request
 	PhaseOutcome  = "outcome"  // the same request has ended
+	PhaseAsk      = "ask"      // a request waits for a person; an intent or a refusal of the same Request follows
 	PhaseRefused  = "refused"  // kb refused a request or a connection
 	PhaseTunnel   = "tunnel"   // an unread tunnel
 	PhaseNote     = "note"     // anything else worth recording

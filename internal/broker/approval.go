@@ -71,17 +71,16 @@ func newApprovals(now func() time.Time) *approvals {
 	}
 }
 
-// verdict is how a request's wait ended.
-type verdict uint8
+// ending is how a request's wait ended.
+type ending uint8
 
 const (
-	verdictTimeout verdict = iota // nobody answered
-	verdictGone                   // the client or the session ended first
-	verdictFull                   // too many wait already
-	verdictOnce
-	verdictSession
-	verdictDenied
-	verdictDeniedSession
+	unanswered ending = iota
+	abandoned         // the client or the session ended first
+	answeredOnce
+	answeredSession
+	answeredDeny
+	answeredDenySession
 )
 
 // remembered is what a person said about requests like this one, if anything.
@@ -92,27 +91,27 @@ func (a *approvals) remembered(like likeness) (yes, said bool) {
 	return yes, said
 }
 
-// hold puts a request among those that wait. began is told of it, with its id
+// hold puts a request among those that wait, unless too many do. began is told of it, with its id
 // and deadline, before anybody can answer; an error from it is returned, and
 // the request does not wait.
-func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, began func(control.Request) error) (*held, verdict, error) {
+func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, began func(control.Request) error) (h *held, full bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.waiting) >= holdMax {
-		return nil, verdictFull, nil
+		return nil, true, nil
 	}
 	id, err := a.newID()
 	if err != nil {
-		return nil, verdictFull, err
+		return nil, false, err
 	}
 	r.ID, r.Asked, r.Deadline = id, a.now(), deadline
 	if err := began(r); err != nil {
-		return nil, verdictFull, err
+		return nil, false, err
 	}
-	h := &held{request: r, like: like, answer: make(chan control.Answer, 1)}
+	h = &held{request: r, like: like, answer: make(chan control.Answer, 1)}
 	a.waiting = append(a.waiting, h)
 	a.change()
-	return h, 0, nil
+	return h, false, nil
 }
 
 // newID makes an id that none of those that wait has. The caller holds mu.
@@ -140,15 +139,15 @@ func (a *approvals) change() {
 }
 
 // wait waits for the answer, at most until the request's deadline.
-func (a *approvals) wait(ctx context.Context, life context.Context, h *held) verdict {
+func (a *approvals) wait(ctx context.Context, life context.Context, h *held) ending {
 	expired, stop := a.after(h.request.Deadline.Sub(a.now()))
 	defer stop()
-	ended := verdictGone
+	ended := abandoned
 	select {
 	case said := <-h.answer:
 		return heard(said)
 	case <-expired:
-		ended = verdictTimeout
+		ended = unanswered
 	case <-ctx.Done():
 	case <-life.Done():
 	}
@@ -160,22 +159,22 @@ func (a *approvals) wait(ctx context.Context, life context.Context, h *held) ver
 		return ended
 	}
 	// Answered in the same moment. A client that has gone gets nothing.
-	if ended == verdictGone {
+	if ended == abandoned {
 		return ended
 	}
 	return heard(<-h.answer)
 }
 
-func heard(said control.Answer) verdict {
+func heard(said control.Answer) ending {
 	switch said {
 	case control.Once:
-		return verdictOnce
+		return answeredOnce
 	case control.Session:
-		return verdictSession
+		return answeredSession
 	case control.DenySession:
-		return verdictDeniedSession
+		return answeredDenySession
 	}
-	return verdictDenied
+	return answeredDeny
 }
 
 // answer gives a person's answer to the request that waits under an id. One

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"kb/internal/audit"
+	"kb/internal/policy"
 	"kb/proxy"
 )
 
@@ -13,7 +14,8 @@ const (
 	actionInject = "inject" // a credential went on the request
 	actionPass   = "pass"   // the request went without one
 	actionTunnel = "tunnel" // the connection was not read
-	actionMint   = "mint"   // a request for a new credential, refused
+	actionMint   = "mint"   // a request for a new credential
+	actionAsk    = "ask"    // the request waits for a person
 	actionDeny   = audit.ActionDeny
 )
 
@@ -24,9 +26,12 @@ func (s *Session) Route(_ context.Context, c proxy.ConnectInfo) proxy.Route {
 	if len(snap.at(c.Host, c.Port)) > 0 {
 		return proxy.Route{Action: proxy.Intercept, Reason: "a login of this session has a rule for the host", Private: snap.private(c.Host, c.Port)}
 	}
+	if v := snap.policy.Connect(s.own, c.Host, c.Port); v.Effect != policy.Allow {
+		refusal := refuseConnection(snap.names.show(s.own), v)
+		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
+	}
 	if p := snap.profiles[s.own]; p.Egress == "listed" {
 		refusal := refuseEgress(snap.names.show(s.own), c.Host)
-		s.denied.Add(1)
 		return proxy.Route{Action: proxy.Deny, Reason: refusal.Message, Refusal: refusal}
 	}
 	request := s.requests.Add(1)
@@ -47,7 +52,15 @@ func (s *Session) Authorize(ctx context.Context, r *proxy.RequestInfo) (*proxy.I
 		Phase: audit.PhaseIntent, Request: s.requests.Add(1), Profile: s.own,
 		Method: r.Method, Host: r.Host, Port: r.Port, Path: r.Path,
 	}
-	injection, sent, refusal := s.authorize(ctx, r, &event)
+	began := event
+	var asked asking
+	injection, sent, refusal := s.authorize(ctx, r, &event, &asked)
+	for refusal == nil && asked.pending != nil {
+		if refusal = s.ask(ctx, event, &asked); refusal == nil {
+			event = began
+			injection, sent, refusal = s.authorize(ctx, r, &event, &asked)
+		}
+	}
 	if refusal != nil {
 		s.denied.Add(1)
 		event.Phase = audit.PhaseRefused
@@ -65,7 +78,7 @@ func (s *Session) Authorize(ctx context.Context, r *proxy.RequestInfo) (*proxy.I
 		return nil, refuseAudit()
 	}
 	injection.Done = s.outcome(event)
-	if event.Action == actionInject {
+	if sent != nil {
 		s.injected.Add(1)
 	}
 	if sent != nil && sent.login.canRenew() {
@@ -80,50 +93,44 @@ type sent struct {
 	bound *bound
 }
 
-// methodOverrides are fields by which web frameworks let a client name another
-// method than the request line does.
-var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
-// authorize decides one request and fills in the event that tells of it.
-func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *audit.Event) (proxy.Injection, *sent, *proxy.Refusal) {
+// authorize decides one request and fills in the event that tells of it. What
+// asked says to be pending is to be waited for, and then everything decided
+// again.
+func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *audit.Event, asked *asking) (proxy.Injection, *sent, *proxy.Refusal) {
 	none := proxy.Injection{Pool: s.own}
+	snap := s.snapshot.Load()
 	event.Action = actionPass
 	if r.Scheme != "https" {
 		event.Reason = "plain http never carries a credential"
-		return none, nil, nil
+		return none, nil, s.judgePlain(snap, r, event, asked)
 	}
 	path, err := proxy.NormalPath(r.Path)
 	if err != nil {
 		return none, nil, refusePath()
 	}
-	snap := s.snapshot.Load()
 	found := snap.at(r.Host, r.Port)
-	methods := []string{r.Method}
-	for _, name := range methodOverrides {
-		methods = append(methods, r.Header.Values(name)...)
-	}
+	methods := methodsOf(r)
 	for _, c := range found {
-		if c.definition == nil {
-			continue
+		if c.definition != nil {
+			event.Path = c.definition.RedactPath(event.Path)
 		}
-		event.Path = c.definition.RedactPath(event.Path)
-		for _, method := range methods {
-			_, mints := c.definition.MintFor(r.Host, r.Port, method, path)
-			if !mints && !c.asksForTokens(r.Host, r.Port, path) {
-				continue
-			}
-			event.Action, event.Provider = actionMint, c.login.Provider
-			if local := s.answersItself(found, r, path, *event); local != nil {
-				event.Reason = "the token endpoint of a login: kb answers by itself"
-				return proxy.Injection{Pool: s.own, Local: local}, nil, nil
-			}
-			return none, nil, refuseMint(snap.names.show(s.own), c.login.Provider)
+	}
+	minting := mintedAt(found, r, methods, path)
+	if minting != nil {
+		event.Action, event.Provider = actionMint, minting.login.Provider
+		if local := s.answersItself(found, r, path, *event); local != nil {
+			event.Reason = "the token endpoint of a login: kb answers by itself"
+			return proxy.Injection{Pool: s.own, Local: local}, nil, nil
+		}
+		if !snap.mayMint() {
+			return none, nil, refuseMint(snap.names.show(s.own), minting.login.Provider)
 		}
 	}
 	services := servicesOf(found, r.Host, r.Port, path)
 	if len(services) == 0 {
 		event.Reason = "no rule has the path"
-		return none, nil, nil
+		bare := question{provider: event.Provider, path: path, methods: methods, mint: minting != nil}
+		return none, nil, s.judgeBare(snap, r, found, bare, event, asked)
 	}
 	event.Provider = services[0].provider
 	choice, refusal := s.choose(snap, r, services)
@@ -145,7 +152,18 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 		event.Detail = c.problem
 		return none, nil, refuseBroken(shown, provider, choice.as)
 	}
-	if _, ok := c.rules.Match(r.Host, r.Port, path); !ok {
+	q := question{
+		profile: choice.profile, provider: provider, login: c, path: path,
+		repository: choice.service.repository, methods: methods, mint: minting != nil,
+	}
+	meant, ok := c.rules.Match(r.Host, r.Port, path)
+	if ok {
+		q.rule = meant.Inject
+	}
+	if refusal := s.judge(snap, r, &q, event, asked); refusal != nil || asked.pending != nil {
+		return none, nil, refusal
+	}
+	if !ok {
 		event.Reason = "the login's method has no rule for the path"
 		return proxy.Injection{Pool: choice.profile}, nil, nil
 	}
@@ -165,10 +183,28 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 			return none, nil, refusePath()
 		}
 	}
-	event.Action = actionInject
+	if minting == nil {
+		event.Action = actionInject
+	}
 	injection := now.injections[credential]
 	injection.Path = path // the bytes that were judged
 	return injection, &sent{c, now}, nil
+}
+
+// mintedAt is the login at whose service a request makes a new credential, nil
+// if it does not.
+func mintedAt(found []*credentials, r *proxy.RequestInfo, methods []string, path string) *credentials {
+	for _, c := range found {
+		if c.definition == nil {
+			continue
+		}
+		for _, method := range methods {
+			if _, mints := c.definition.MintFor(r.Host, r.Port, method, path); mints || c.asksForTokens(r.Host, r.Port, path) {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // outcome returns the function that writes the second line of a request.

@@ -92,10 +92,6 @@ type Broker struct {
 // ErrNoVault says that this device has no vault yet.
 var ErrNoVault = errors.New("find vault: this device has none yet")
 
-// ErrPolicies says that the vault holds policy lines, which a newer kb wrote and
-// this one does not enforce: to go on would allow what they deny.
-var ErrPolicies = errors.New("vault holds policies, which this version of kb does not enforce")
-
 // Open opens this device's vaults with its identity, or the one vault of the
 // identity that KB_IDENTITY_FILE or KB_IDENTITY gives. Of several, those that
 // cannot be opened are named by [Broker.Vaults].
@@ -232,7 +228,7 @@ func (b *Broker) RemoveRule(ctx context.Context, given string) error {
 	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteRule(id) })
 }
 
-// RemoveProfile removes a profile with its rules and logins, and as the
+// RemoveProfile removes a profile with its rules, logins and policy, and as the
 // default profile if it is that.
 func (b *Broker) RemoveProfile(ctx context.Context, full string) error {
 	v, name, err := b.home(full)
@@ -254,6 +250,13 @@ func (b *Broker) RemoveProfile(ctx context.Context, full string) error {
 		for _, l := range c.Logins {
 			if l.Profile == name {
 				if err := tx.DeleteLogin(l.ID); err != nil {
+					return err
+				}
+			}
+		}
+		for _, p := range c.Policies {
+			if p.Profile == name {
+				if err := tx.DeletePolicy(p.ID); err != nil {
 					return err
 				}
 			}

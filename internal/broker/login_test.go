@@ -185,18 +185,3 @@ func TestUpstreamCAIsTrustedOnlyWhenSet(t *testing.T) {
 		t.Errorf("with the setting: status %d, %d requests arrived", got.status, len(api.Requests()))
 	}
 }
-
-// TestPoliciesAreNotIgnored: a vault that a newer kb gave policies is refused.
-func TestPoliciesAreNotIgnored(t *testing.T) {
-	f := newFixture(t)
-	err := f.broker.Edit(t.Context(), func(tx *vaultfile.Tx) error {
-		_, err := tx.PutPolicy(vaultfile.Policy{Profile: "work", Effect: "deny", Provider: "github"})
-		return err
-	})
-	if !errors.Is(err, ErrPolicies) {
-		t.Errorf("a vault with policies was taken: %v", err)
-	}
-	if _, err := Open(t.Context(), f.options); !errors.Is(err, ErrPolicies) {
-		t.Errorf("a vault with policies was opened: %v", err)
-	}
-}

@@ -51,6 +51,8 @@ type Session struct {
 	injected     atomic.Uint64 // of them, with a credential
 	denied       atomic.Uint64 // of them, refused
 	approvals    *approvals
+	limits       limits
+	agent        string // base name of the command
 	token        secret.Value
 	address      string
 	ca           *proxy.CA
@@ -95,6 +97,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	s := &Session{
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
 		decision: decision, notes: decision.Notes, serving: make(chan error, 1), approvals: newApprovals(b.now),
+		agent: filepath.Base(first(spec.Command)),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.grant(spec.Also); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"kb/internal/policy"
 	"kb/internal/secretref"
 	"kb/profile"
 	"kb/providers"
@@ -23,9 +24,10 @@ type snapshot struct {
 	granted  map[string]bool
 	logins   []*credentials // of the granted profiles
 	remotes  *profile.Remotes
-	gitHosts []string // hosts whose git goes over https with a login
-	refs     []string // files that references read
-	hosts    sync.Map // authority -> []*credentials: those with a rule for it
+	policy   *policy.Set // of the granted profiles; nil: no lines
+	gitHosts []string    // hosts whose git goes over https with a login
+	refs     []string    // files that references read
+	hosts    sync.Map    // authority -> []*credentials: those with a rule for it
 
 	// tokenHosts are where token endpoints are besides the providers' hosts, as
 	// far as the certificates that the child holds since its start serve them.
@@ -77,6 +79,7 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 			s.logins = append(s.logins, b.removed(l))
 		}
 	}
+	s.policy = compilePolicies(c.Policies, s.granted)
 	s.gitHosts = s.findGitHosts()
 	return s
 }

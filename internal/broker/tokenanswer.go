@@ -195,6 +195,7 @@ func shaped(token secret.Value, placeholder string) string {
 
 // refuseLocally is a refusal as an answer, with its line in the audit.
 func (s *Session) refuseLocally(event audit.Event, refusal *proxy.Refusal, detail error) proxy.Reply {
+	s.denied.Add(1)
 	event.Phase, event.Reason, event.Status, event.Error = audit.PhaseRefused, refusal.Message, refusal.Status, refusal.Code
 	if detail != nil {
 		event.Detail = detail.Error()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"kb/internal/policy"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -163,8 +164,8 @@ func (b *Broker) read(ctx context.Context, v *vault) error {
 // take makes an opened file what a vault holds.
 func (b *Broker) take(v *vault, file *vaultfile.File) error {
 	contents := file.Contents()
-	if len(contents.Policies) > 0 {
-		return ErrPolicies
+	if _, err := policy.Compile(rulesOf(contents.Policies), grammar); err != nil {
+		return err // a line that cannot be enforced is not passed over
 	}
 	own := make([]*providers.Provider, 0, len(contents.Providers))
 	for _, p := range contents.Providers {
@@ -326,6 +327,10 @@ func (b *Broker) All() vaultfile.Contents {
 		for _, l := range v.contents.Logins {
 			l.Profile = full(l.Profile)
 			all.Logins = append(all.Logins, l)
+		}
+		for _, p := range v.contents.Policies {
+			p.Profile = full(p.Profile)
+			all.Policies = append(all.Policies, p)
 		}
 		all.Providers = append(all.Providers, v.contents.Providers...)
 	}

@@ -1,0 +1,373 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kb/internal/audit"
+	"kb/internal/control"
+	"kb/internal/plain"
+	"kb/internal/policy"
+	"kb/profile"
+	"kb/providers"
+	"kb/proxy"
+)
+
+// grammar is how policy lines write paths and repositories: as definitions
+// and rules do.
+var grammar = policy.Grammar{
+	Path:            func(pattern string) (policy.PathPattern, error) { return providers.ParsePath(pattern) },
+	CheckRepository: profile.CheckRemotePattern,
+	MatchRepository: profile.MatchRemote,
+}
+
+// asking is what one request has gone through with policy so far. It outlives
+// a wait, after which everything is decided anew.
+type asking struct {
+	approved []likeness // by a person, for this request
+	words    string     // how, for the audit
+	counted  bool       // against the limits
+	deadline time.Time  // of the first wait, and of all together
+
+	// What the request has to wait for; like is of no use while pending is nil.
+	pending *control.Request
+	like    likeness
+}
+
+// methodOverrides are fields by which web frameworks let a client name another
+// method than the request line does, and overrideParameter is the query
+// parameter of that kind (Rails and Laravel read it).
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+const overrideParameter = "_method"
+
+// methodsOf are the methods that a server may take a request to have.
+func methodsOf(r *proxy.RequestInfo) []string {
+	methods := []string{r.Method}
+	for _, name := range methodOverrides {
+		methods = append(methods, r.Header.Values(name)...)
+	}
+	for pair := range strings.FieldsFuncSeq(r.Query, func(c rune) bool { return c == '&' || c == ';' }) {
+		key, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(key); err != nil || key != overrideParameter {
+			continue
+		}
+		if value, err := url.QueryUnescape(value); err == nil {
+			methods = append(methods, value)
+		}
+	}
+	return methods
+}
+
+// question is a request as policy is asked about it.
+type question struct {
+	profile, provider string
+	login             *credentials // nil where none goes with it
+	rule              *providers.Inject
+	path              string
+	repository        string
+	methods           []string
+	mint              bool
+}
+
+// request is the question in policy's terms, in every reading that a server
+// may have of it.
+func (q *question) request(host string, port uint16, query string) *policy.Request {
+	r := &policy.Request{
+		Profile: q.profile, Provider: q.provider, Methods: q.methods, Host: host, Port: port, Mint: q.mint,
+	}
+	var kinds policy.Kinds
+	reads, writes := providers.GitRequest(q.methods, q.path, query)
+	if reads {
+		kinds |= policy.Reads
+	}
+	if writes {
+		kinds |= policy.Writes
+	}
+	r.Readings = []policy.Reading{{Path: q.path, Repository: q.repository, Git: kinds}}
+	decoded, repository := providers.DecodedPath(q.path), q.repository
+	if q.rule != nil {
+		if lenient := lenientRepository(q.rule, q.path); lenient != "" {
+			repository = lenient
+		}
+	}
+	if decoded != q.path || repository != q.repository {
+		r.Readings = append(r.Readings, policy.Reading{Path: decoded, Decoded: true, Repository: repository, Git: kinds})
+	}
+	return r
+}
+
+// judge asks policy about a request, for which everything but the credential
+// is known. It returns a refusal, or nil; asked.pending then says that the
+// request has to wait for a person first.
+func (s *Session) judge(snap *snapshot, r *proxy.RequestInfo, q *question, event *audit.Event, asked *asking) *proxy.Refusal {
+	if !snap.policy.Speaks(q.profile) && !q.mint {
+		return nil
+	}
+	shown := snap.names.show(q.profile)
+	request := q.request(r.Host, r.Port, r.Query)
+	verdict := snap.policy.Decide(request)
+	switch {
+	case verdict.Effect == policy.Deny && q.mint && verdict.Rule == nil:
+		return refuseMint(shown, q.provider)
+	case verdict.Effect == policy.Deny:
+		return refusePolicy(shown, q.provider, verdict, q.mint)
+	}
+	if verdict.Rule != nil {
+		event.Reason += "; " + verdict.Reason
+	}
+	if verdict.Effect == policy.Ask {
+		like := likeness{
+			line: verdict.Rule.ID, words: verdict.Rule.String(), profile: q.profile, provider: q.provider,
+			method: strings.Join(q.methods, ", "), host: r.Host, port: r.Port, git: gitWord(request.Readings[0].Git), mint: q.mint,
+		}
+		if q.login != nil {
+			like.as = q.login.login.As
+		}
+		yes, said := s.approvals.remembered(like)
+		switch {
+		case slices.Contains(asked.approved, like):
+			event.Reason += "; " + asked.words
+		case said && yes:
+			event.Reason += "; a person approved such requests for this session"
+		case said:
+			return refuseDenied(shown, q.provider, verdict.Rule, "a person denied such requests for this session")
+		default:
+			asked.like, asked.pending = like, s.describe(shown, r, q, &like, event.Path)
+		}
+	}
+	if !asked.counted {
+		if line, wait := s.limits.take(verdict.Limits, s.broker.now()); line != nil {
+			asked.pending = nil
+			return refuseLimit(shown, q.provider, line, wait)
+		}
+		asked.counted = true
+	}
+	return nil
+}
+
+func gitWord(k policy.Kinds) string {
+	switch {
+	case k&policy.Writes != 0:
+		return policy.GitWrite
+	case k != 0:
+		return policy.GitRead
+	}
+	return ""
+}
+
+// describe is a request for the person who is asked about it. Of its body there
+// is the size and the type.
+func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like *likeness, path string) *control.Request {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	clean := func(text string) string {
+		if len(text) > audit.MaxField {
+			text = text[:audit.MaxField]
+		}
+		return plain.Clean(text)
+	}
+	d := &control.Request{
+		Session: s.ID, Profile: shown, Provider: q.provider, Method: clean(like.method), Host: r.Host, Port: r.Port,
+		Path: clean(path), Repository: clean(q.repository), Git: like.git, Mint: q.mint, Policy: like.line, Rule: like.words,
+		Agent: clean(s.agent), Dir: clean(s.workspace.Dir), Body: r.Length, Type: clean(strings.TrimSpace(kind)),
+	}
+	if q.login != nil {
+		if d.Login = clean(q.login.login.Account); d.Login == "" {
+			d.Login = like.as
+		}
+	}
+	return d
+}
+
+// ask has a request wait for a person. It returns a refusal, or nil when the
+// request may go on, which is to be decided again: what the session knows may
+// be other than it was.
+func (s *Session) ask(ctx context.Context, event audit.Event, asked *asking) *proxy.Refusal {
+	pending, like := *asked.pending, asked.like
+	asked.pending = nil
+	if asked.deadline.IsZero() {
+		asked.deadline = s.broker.now().Add(holdTime)
+	}
+	event.Phase, event.Action = audit.PhaseAsk, actionAsk
+	h, full, err := s.approvals.hold(pending, like, asked.deadline, func(r control.Request) error {
+		event.Detail = "waits as " + r.ID
+		return s.log.Append(event)
+	})
+	line := &policy.Rule{ID: like.line}
+	switch {
+	case err != nil:
+		return refuseAudit()
+	case full:
+		return refuseFull(pending.Profile, pending.Provider)
+	}
+	switch s.approvals.wait(ctx, s.life, h) {
+	case answeredOnce:
+		asked.words = "a person approved it"
+	case answeredSession:
+		asked.words = "a person approved it and its like for this session"
+	case answeredDeny:
+		return refuseDenied(pending.Profile, pending.Provider, line, "a person denied it")
+	case answeredDenySession:
+		return refuseDenied(pending.Profile, pending.Provider, line, "a person denied it and its like for this session")
+	case unanswered:
+		return refuseUnanswered(pending.Profile, pending.Provider, line)
+	case abandoned:
+		return refuseAbandoned(pending.Profile, pending.Provider)
+	}
+	asked.approved = append(asked.approved, like)
+	return nil
+}
+
+// limits count the requests of a session against the lines that limit them.
+type limits struct {
+	mu     sync.Mutex
+	meters map[string]*policy.Meter // by the line's id and words
+}
+
+// take counts a request against every line, if all have room. If one has not,
+// it is returned, with how long that takes.
+func (l *limits) take(lines []*policy.Rule, now time.Time) (full *policy.Rule, wait time.Duration) {
+	if len(lines) == 0 {
+		return nil, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.meters == nil {
+		l.meters = map[string]*policy.Meter{}
+	}
+	meters := make([]*policy.Meter, len(lines))
+	for i, line := range lines {
+		key := line.ID + " " + line.String()
+		if l.meters[key] == nil {
+			l.meters[key] = new(policy.Meter)
+		}
+		meters[i] = l.meters[key]
+		if wait := meters[i].Full(now, line.PerMinute); wait > 0 {
+			return line, wait
+		}
+	}
+	for _, m := range meters {
+		m.Count(now)
+	}
+	return nil, 0
+}
+
+// judgeBare asks policy about a request that goes without a credential to a
+// host that the session's logins have rules for, for each of those providers.
+func (s *Session) judgeBare(snap *snapshot, r *proxy.RequestInfo, found []*credentials, q question, event *audit.Event, asked *asking) *proxy.Refusal {
+	if !snap.policy.Speaks(s.own) && !q.mint {
+		return nil
+	}
+	q.profile = s.own
+	names := []string{q.provider}
+	if q.provider == "" {
+		names = nil
+		for _, c := range found {
+			if !slices.Contains(names, c.login.Provider) {
+				names = append(names, c.login.Provider)
+			}
+		}
+	}
+	if len(names) == 0 {
+		names = []string{""} // lines that name no provider hold all the same
+	}
+	for _, name := range names {
+		q.provider = name
+		if refusal := s.judge(snap, r, &q, event, asked); refusal != nil || asked.pending != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+// Codes of what policy refuses.
+const (
+	CodePolicy            = "policy-denied"
+	CodeLimit             = "policy-limit"
+	CodeApprovalDenied    = "approval-denied"
+	CodeApprovalTimeout   = "approval-timeout"
+	CodeApprovalFull      = "approval-full"
+	CodeApprovalAbandoned = "approval-abandoned"
+)
+
+func refuseBy(code, message, fix, profile, provider string) *proxy.Refusal {
+	r := refuse(code, message, fix)
+	r.Profile, r.Provider = profile, provider
+	return r
+}
+
+// showLines is what to do about a line.
+func showLines(line *policy.Rule) string {
+	if line == nil || line.ID == "" {
+		return "run kb policy ls"
+	}
+	return fmt.Sprintf("run kb policy ls; kb policy rm %s takes the line away", line.ID)
+}
+
+func refusePolicy(profile, provider string, v policy.Verdict, mint bool) *proxy.Refusal {
+	r := refuseBy(CodePolicy, fmt.Sprintf("profile %q does not allow this request: %s", profile, v.Reason), showLines(v.Rule), profile, provider)
+	if mint {
+		r.Code = CodeMint
+	}
+	return r
+}
+
+// refuseConnection is about a connection that nobody reads, so that nothing in
+// it can be held for a person.
+func refuseConnection(profile string, v policy.Verdict) *proxy.Refusal {
+	r := refusePolicy(profile, "", v, false)
+	if v.Effect == policy.Ask {
+		r.Message += "; no login has a rule for the host, so kb does not read the connection and cannot ask about what is in it"
+	}
+	return r
+}
+
+// refuseLimit answers 429 and not 403: the request is right and will be let
+// through later, which programs know by that status (RFC 6585 §4). Like every
+// refusal it says x-should-retry: false, so that no library sends it again by
+// itself, at once and three times, and the message says when.
+func refuseLimit(profile, provider string, line *policy.Rule, wait time.Duration) *proxy.Refusal {
+	seconds := int((wait + time.Second - 1) / time.Second)
+	r := refuseBy(CodeLimit, fmt.Sprintf("profile %q has used up what policy %s allows: %s", profile, line.ID, line),
+		fmt.Sprintf("send it again in %d s; %s", seconds, showLines(line)), profile, provider)
+	r.Status = http.StatusTooManyRequests
+	return r
+}
+
+func refuseDenied(profile, provider string, line *policy.Rule, how string) *proxy.Refusal {
+	return refuseBy(CodeApprovalDenied, fmt.Sprintf("policy %s asks a person about this request, and %s", line.ID, how),
+		"do without it, or talk to the person; "+showLines(line), profile, provider)
+}
+
+func refuseUnanswered(profile, provider string, line *policy.Rule) *proxy.Refusal {
+	return refuseBy(CodeApprovalTimeout, fmt.Sprintf("policy %s asks a person about this request, and nobody answered within %d s", line.ID, int(holdTime.Seconds())),
+		"send it again while a person watches kb, or has kb approve at hand", profile, provider)
+}
+
+func refuseAbandoned(profile, provider string) *proxy.Refusal {
+	return refuseBy(CodeApprovalAbandoned, "the client or the session ended while the request waited for a person", "send it again, and wait", profile, provider)
+}
+
+func refuseFull(profile, provider string) *proxy.Refusal {
+	return refuseBy(CodeApprovalFull, fmt.Sprintf("%d requests of this session wait for a person already", holdMax),
+		"run kb approve or kb deny for those that wait", profile, provider)
+}
+
+// judgePlain asks policy about a request over plain http, which never carries a
+// credential.
+func (s *Session) judgePlain(snap *snapshot, r *proxy.RequestInfo, event *audit.Event, asked *asking) *proxy.Refusal {
+	if !snap.policy.Speaks(s.own) {
+		return nil
+	}
+	path, err := proxy.NormalPath(r.Path)
+	if err != nil {
+		return refusePath()
+	}
+	return s.judgeBare(snap, r, nil, question{path: path, methods: methodsOf(r)}, event, asked)
+}
