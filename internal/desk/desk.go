@@ -36,6 +36,7 @@ type Desk struct {
 	mu       sync.Mutex
 	broker   *broker.Broker // nil until it is open
 	replaced chan struct{}  // closed when broker is another one
+	openedAt time.Time      // before it was opened, by the system's clock
 	until    time.Time      // when the identity locks by itself; zero where nobody knows
 	notes    []string       // what was done for this device meanwhile, newest last
 	sessions *sessions      // that Watch follows; nil while it does not
@@ -65,11 +66,13 @@ func (d *Desk) open(ctx context.Context) (*broker.Broker, error) {
 	if d.broker != nil {
 		return d.broker, nil
 	}
+	at := time.Now()
 	b, err := broker.Open(ctx, d.o.Broker)
 	if err != nil {
 		return nil, d.advise(err)
 	}
 	d.put(b)
+	d.openedAt = at
 	return b, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kb/internal/audit"
+	"kb/internal/broker"
 	"kb/internal/control"
 	"kb/internal/hint"
 	"kb/tui"
@@ -194,7 +195,7 @@ func (d *Desk) StopSession(ctx context.Context, id string) error {
 		return d.adviseControl(err)
 	}
 	if e.State == control.Crashed {
-		return d.adviseControl(d.o.Paths.ClearSession(e))
+		return d.adviseControl(control.Clear(d.controlDir(), e))
 	}
 	return d.adviseControl(control.NewClient(d.controlDir(), e).Stop(ctx))
 }
@@ -230,6 +231,19 @@ func (d *Desk) Answer(ctx context.Context, r tui.Request, a tui.Answer) error {
 		a = tui.Once
 	}
 	return d.adviseControl(client.Answer(ctx, r.ID, control.Answer(a)))
+}
+
+// AlwaysLine implements tui.Backend.
+func (d *Desk) AlwaysLine(ctx context.Context, r tui.Request) (string, error) {
+	b, err := d.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	line, err := b.AlwaysLine(controlRequest(r))
+	if err != nil {
+		return "", d.advise(err)
+	}
+	return broker.PolicyWords(line), nil
 }
 
 // sameRequest compares all that is shown of two requests.

@@ -19,6 +19,9 @@ const (
 	// lockCheck is how often it is looked whether the identity is locked by now:
 	// the kernel tells nobody. One system call.
 	lockCheck = 20 * time.Second
+	// lately: a vault that was written after its opening began, or shortly before,
+	// is looked at again.
+	lately = 20 * time.Millisecond
 	// blindly is how often the files are looked at where the system does not
 	// tell of changes: network file systems, and too many watches.
 	blindly = 2 * time.Second
@@ -225,6 +228,7 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 	f := d.watched()
 	known := map[string]bool{}
 	_, replaced := d.opened()
+	fresh := true // nobody watched while the vault was opened
 	for {
 		var blind <-chan time.Time
 		for dir := range f.folders {
@@ -243,12 +247,19 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 				_ = w.Remove(dir) // it may be gone
 			}
 		}
+		if fresh {
+			if fresh = false; d.changedLately() {
+				d.reload(ctx)
+				tell(tui.ChangedVault)
+			}
+		}
 		var c tui.Change
 		select {
 		case <-ctx.Done():
 			return
 		case <-replaced:
 			_, replaced = d.opened()
+			fresh = true
 		case e := <-events:
 			if !e.Op.Has(fsnotify.Chmod) || e.Op != fsnotify.Chmod {
 				c = f.means(e.Name)
@@ -276,6 +287,23 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 			tell(c)
 		}
 	}
+}
+
+// changedLately reports whether a vault may have changed after it was opened.
+func (d *Desk) changedLately() bool {
+	d.mu.Lock()
+	b, at := d.broker, d.openedAt
+	d.mu.Unlock()
+	if b == nil {
+		return false
+	}
+	for _, v := range b.Vaults() {
+		// A file's time is as coarse as the kernel's clock, 10 ms at most.
+		if info, err := os.Stat(v.Path); err != nil || info.ModTime().After(at.Add(-lately)) {
+			return true
+		}
+	}
+	return false
 }
 
 // reload reads what is open anew, or forgets it where it is another one.
