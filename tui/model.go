@@ -64,7 +64,7 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		&plainScreen{shared: s, title: "Home", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
 		newLogins(s),
-		&plainScreen{shared: s, title: "Providers", list: newList(same, same)},
+		newProviders(s),
 		&plainScreen{shared: s, title: "Audit", list: newList(same, same)},
 		newApprovals(s),
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
