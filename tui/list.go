@@ -15,10 +15,11 @@ type list[T any] struct {
 
 	all    []T
 	shown  []T
-	cursor int // index in shown
-	top    int // first row on the screen
-	head   int // lines above the rows, as of the last table
-	rows   int // that were drawn then
+	cursor int  // index in shown
+	top    int  // first row on the screen
+	head   int  // lines above the rows, as of the last table
+	rows   int  // that were drawn then
+	still  bool // no row is drawn as the one under the cursor
 	filter string
 	marked map[string]bool
 }
@@ -158,6 +159,9 @@ func (l *list[T]) table(t *draw.Theme, columns []draw.Column, w, h int, row func
 		l.head = 1
 	}
 	b.Cursor = l.cursor - from
+	if l.still {
+		b.Cursor = -1
+	}
 	for i, r := range l.shown[from:to] {
 		b.Rows = append(b.Rows, row(r))
 		b.Marked[i] = l.marked[l.key(r)]

@@ -64,13 +64,13 @@ func New(ctx context.Context, o Options) (*Model, error) {
 	m := &Model{shared: s, verbs: o.Verbs}
 	m.screens = [screenCount]screen{
 		&plainScreen{shared: s, title: "Home", list: newList(same, same)},
-		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
+		newProfiles(s),
 		newLogins(s),
 		newProviders(s),
 		&plainScreen{shared: s, title: "Audit", list: newList(same, same)},
 		newApprovals(s),
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
-		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
+		newVaultScreen(s),
 	}
 	m.pages = newPages(s)
 	return m, nil
