@@ -126,9 +126,9 @@ func (s *profiles) hint() string {
 	}
 	switch {
 	case n == 1:
-		return "1 directory gets another profile than it was pinned to; kb exec asks there."
+		return "1 pinned directory has changed; kb exec asks there."
 	case n > 1:
-		return fmt.Sprintf("%d directories get another profile than they were pinned to; kb exec asks there.", n)
+		return fmt.Sprintf("%d pinned directories have changed; kb exec asks there.", n)
 	}
 	return ""
 }

@@ -23,7 +23,7 @@ func (s *profiles) view(w, h int) []string {
 	}
 	switch s.here {
 	case layoutFull:
-		left := w * 2 / 5
+		left := w * 9 / 20
 		right := w - left
 		s.split.w = left
 		about := s.about(p, draw.Inner(left))
@@ -71,16 +71,15 @@ func (s *profiles) below(p Profile, w, h int) []string {
 }
 
 func (s *profiles) table(w, h int) []string {
-	columns := []draw.Column{
-		{Title: "PROFILE", Width: 8, Grow: true},
-		{Title: "VAULT", Width: 7, Drop: 1},
-		{Title: "RULES", Width: 5, Right: true},
-		{Title: "LOGINS", Width: 6, Right: true},
-		{Title: "LAST USED", Width: 9, Drop: 2},
+	columns := []draw.Column{{Title: "PROFILE", Width: 8, Grow: true}}
+	several := len(s.world.vault.value.Others) > 0
+	if several {
+		columns = append(columns, draw.Column{Title: "VAULT", Width: 7, Drop: 1})
 	}
-	if len(s.world.vault.value.Others) == 0 {
-		columns[1].Width, columns[1].Title = 0, ""
-	}
+	columns = append(
+		columns, draw.Column{Title: "RULES", Width: 5, Right: true}, draw.Column{Title: "LOGINS", Width: 6, Right: true},
+		draw.Column{Title: "USED", Width: 8, Drop: 2},
+	)
 	now := s.now()
 	s.list.still = s.panel != panelProfiles
 	return s.theme.Panel(draw.Panel{
@@ -90,17 +89,12 @@ func (s *profiles) table(w, h int) []string {
 			if p.Default {
 				name += " (default)"
 			}
-			vault := ""
-			if columns[1].Width > 0 {
-				vault = draw.Clean(p.Vault)
+			cells := []draw.Cell{{Text: name}}
+			if several {
+				cells = append(cells, draw.Cell{Text: draw.Clean(p.Vault), Role: draw.Muted})
 			}
-			return []draw.Cell{
-				{Text: name},
-				{Text: vault, Role: draw.Muted},
-				{Text: fmt.Sprint(len(p.Rules))},
-				{Text: fmt.Sprint(p.Logins)},
-				{Text: ago(p.LastUsed, now), Role: draw.Muted},
-			}
+			return append(cells, draw.Cell{Text: fmt.Sprint(len(p.Rules))}, draw.Cell{Text: fmt.Sprint(p.Logins)},
+				draw.Cell{Text: ago(p.LastUsed, now), Role: draw.Muted})
 		}),
 	}, w, h)
 }
@@ -125,6 +119,7 @@ func (s *profiles) about(p Profile, w int) []string {
 		fact{name: "expects", text: strings.Join(expect, ", ")},
 		fact{name: "egress", text: egress},
 		fact{name: "logins", text: fmt.Sprint(p.Logins)},
+		fact{name: "default", text: map[bool]string{true: "where no rule matches"}[p.Default]},
 	)
 }
 

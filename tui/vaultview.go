@@ -18,19 +18,22 @@ func (s *vaultScreen) view(w, h int) []string {
 		return s.failure("Vault", "The vault cannot be read", src.err, w, h)
 	}
 	about := s.about(draw.Inner(w))
-	if s.here == layoutOne {
-		if s.panel != panelDevices {
+	s.split.h = 0 // the list is not at the top
+	if s.here != layoutFull {
+		if s.here == layoutOne && s.panel != panelDevices {
 			return s.low(w, h)
 		}
-		top := min(len(about)+2, h/2)
-		s.split.h = 0
-		return append(s.theme.Panel(draw.Panel{Title: "Vault", Lines: about}, w, top), s.devicePanel(w, h-top)...)
+		top := min(len(about)+2, h*2/5)
+		below := s.low
+		if s.panel == panelDevices {
+			below = s.devicePanel
+		}
+		return append(s.theme.Panel(draw.Panel{Title: "Vault", Lines: about[:top-2]}, w, top), below(w, h-top)...)
 	}
 	top := min(len(about)+2, h/2)
 	middle := min(len(s.devices.shown)+3, max(5, (h-top)/2))
-	s.split.h = 0 // the list is not at the top
 	out := append(s.theme.Panel(draw.Panel{Title: "Vault", Lines: about}, w, top), s.devicePanel(w, middle)...)
-	if s.here == layoutFull && len(s.checklist.all) > 0 {
+	if len(s.checklist.all) > 0 {
 		left := w / 2
 		return append(out, draw.Beside(s.historyPanel(left, h-top-middle), s.checklistPanel(w-left, h-top-middle))...)
 	}
@@ -68,14 +71,13 @@ func (s *vaultScreen) about(w int) []string {
 	if v.Name != "" && len(v.Others) > 0 {
 		file = v.Name + "  " + file
 	}
-	facts := []fact{
-		{name: "file", text: file}, {name: "git", text: git, role: role}, {name: "opened by", text: opened},
-	}
-	if len(v.Others) > 0 {
-		facts = append(facts, fact{name: "others", text: strings.Join(v.Others, ", ") + " (kb --vault NAME)"})
-	}
+	facts := []fact{{name: "file", text: file}, {name: "git", text: git, role: role}}
 	for _, c := range v.Conflicts {
 		facts = append(facts, fact{name: "! twice", text: c, role: draw.Attention})
+	}
+	facts = append(facts, fact{name: "opened by", text: opened})
+	if len(v.Others) > 0 {
+		facts = append(facts, fact{name: "others", text: strings.Join(v.Others, ", ") + " (kb --vault NAME)"})
 	}
 	return s.facts(w, facts...)
 }
