@@ -66,7 +66,7 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		newLogins(s),
 		&plainScreen{shared: s, title: "Providers", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Audit", list: newList(same, same)},
-		&plainScreen{shared: s, title: "Approvals", list: newList(same, same)},
+		newApprovals(s),
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
 	}

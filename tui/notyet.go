@@ -28,7 +28,6 @@ var (
 	profileBindings  []binding
 	providerBindings []binding
 	auditBindings    []binding
-	approvalBindings []binding
 	doctorBindings   []binding
 	vaultBindings    []binding
 )
