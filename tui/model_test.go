@@ -99,7 +99,7 @@ func (b *board) frame() string {
 }
 
 func TestRefreshALogin(t *testing.T) {
-	f := &fake{logins: []Login{{LoginKey: LoginKey{Profile: "work", Provider: "linear"}, State: "needs login", OAuth: true}}}
+	f := &fake{logins: []Login{{LoginKey: LoginKey{Profile: "work", Provider: "linear"}, State: "needs login", OAuth: true, Renews: true}}}
 	b := newBoard(t, f, 100, 30)
 	b.press("3")
 	if frame := b.frame(); !strings.Contains(frame, "! linear") || !strings.Contains(frame, "needs login") {
@@ -109,4 +109,14 @@ func TestRefreshALogin(t *testing.T) {
 	if did := f.done(); len(did) != 1 || did[0] != "refresh work/linear" {
 		t.Errorf("did %q", did)
 	}
+}
+
+// quits reports whether a key leaves the dashboard.
+func quits(m *Model, key string) bool {
+	_, cmd := m.Update(keyMsg(key))
+	if cmd == nil {
+		return false
+	}
+	_, ok := cmd().(tea.QuitMsg)
+	return ok
 }

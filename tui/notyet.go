@@ -26,7 +26,6 @@ func (s *plainScreen) view(w, h int) []string {
 var (
 	homeBindings     []binding
 	profileBindings  []binding
-	providerBindings []binding
 	auditBindings    []binding
 	doctorBindings   []binding
 	vaultBindings    []binding
