@@ -60,12 +60,13 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		s.second = 10 * time.Second
 	}
 	m := &Model{shared: s, verbs: o.Verbs}
+	audit := newAuditLog(s)
 	m.screens = [screenCount]screen{
-		&plainScreen{shared: s, title: "Home", list: newList(same, same)},
+		newHome(s, audit),
 		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
 		newLogins(s),
 		&plainScreen{shared: s, title: "Providers", list: newList(same, same)},
-		&plainScreen{shared: s, title: "Audit", list: newList(same, same)},
+		audit,
 		&plainScreen{shared: s, title: "Approvals", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
@@ -120,9 +121,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.here = layoutOf(m.w, m.h)
 		m.inDetail = m.inDetail && m.here == layoutOne
 	case tea.KeyMsg:
-		return m, m.key(msg)
+		return m, tea.Batch(m.key(msg), m.moved())
 	case tea.MouseMsg:
-		return m, m.mouse(msg)
+		return m, tea.Batch(m.mouse(msg), m.moved())
 	case ticked:
 		m.tick++
 		m.notices.fade(m.now())

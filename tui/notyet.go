@@ -24,10 +24,8 @@ func (s *plainScreen) view(w, h int) []string {
 }
 
 var (
-	homeBindings     []binding
 	profileBindings  []binding
 	providerBindings []binding
-	auditBindings    []binding
 	approvalBindings []binding
 	doctorBindings   []binding
 	vaultBindings    []binding

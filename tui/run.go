@@ -20,8 +20,14 @@ func Run(ctx context.Context, o Options) error {
 	go func() {
 		watching <- o.Backend.Watch(ctx, func(c Change) { p.Send(c) })
 	}()
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		follow(ctx, o.Backend, p.Send)
+	}()
 	_, err = p.Run()
 	cancel()
 	<-watching
+	<-following
 	return err
 }
