@@ -144,53 +144,37 @@ func (s *shared) waits(e requestEvent) (left string, ok bool) {
 	return "", false
 }
 
-// fact is a piece of what is known of an event.
-type fact struct{ label, text string }
-
-func (f fact) String() string {
-	if f.label == "" {
-		return f.text
-	}
-	return fmt.Sprintf("%-8s %s", f.label, f.text)
-}
-
-// facts are what is known of an event, the most wanted first; the bars of its
-// session's rate take at most bars cells. The texts are clean.
-func (s *auditLog) facts(e requestEvent, bars int) []fact {
+// eventFacts are what is known of an event, the most wanted first; the bars of its
+// session's rate take at most bars cells.
+func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
 	zone := s.now().Location()
-	facts := []fact{{"", s.sentence(e)}}
-	say := func(label, text string) {
-		if text != "" {
-			facts = append(facts, fact{label, draw.Clean(text)})
-		}
-	}
-	of := "session " + e.Session
+	who := "session " + e.Session
 	if e.Profile != "" {
-		of += "  profile " + e.Profile
+		who += "  profile " + e.Profile
 	}
 	if login := e.login(); login != "" {
-		of += "  login " + login
+		who += "  login " + login
 	}
-	say("who", of)
-	if e.Host != "" {
-		say("why", e.Reason)
+	reason, detail := e.Reason, e.Detail
+	if e.Host == "" { // the sentence has them
+		reason, detail = "", ""
 	}
-	say("error", e.Error)
-	if bars, n, minutes := s.spark(e.Session, bars); bars != "" {
-		facts = append(facts, fact{"rate", fmt.Sprintf("%s  %s in %s", bars, plural(n, "request"), minutes)})
+	rate, n, minutes := s.spark(e.Session, bars)
+	if rate != "" {
+		rate += "  " + counted(n, "request") + " in " + minutes
 	}
 	when := e.Time.In(zone).Format("2006-01-02 15:04:05.000")
 	if !e.Ended.IsZero() {
 		when += " to " + e.Ended.In(zone).Format("15:04:05.000")
 	}
-	say("time", when)
+	sizes := ""
 	if e.Sent > 0 || e.Received > 0 {
-		say("bytes", fmt.Sprintf("%s sent, %s received", bytesOf(e.Sent), bytesOf(e.Received)))
+		sizes = sizeWords(e.Sent) + " sent, " + sizeWords(e.Received) + " received"
 	}
-	if e.Host != "" {
-		say("detail", e.Detail)
+	return []fact{
+		{e.word(), s.sentence(e), actionRole(e)}, {"who", who, draw.Plain}, {"why", reason, draw.Plain}, {"error", e.Error, draw.Failed},
+		{"rate", rate, draw.Accent}, {"time", when, draw.Plain}, {"bytes", sizes, draw.Plain}, {"detail", detail, draw.Plain},
 	}
-	return facts
 }
 
 // spark draws the requests of a session over the last whole minutes, in at most w
@@ -208,19 +192,18 @@ func (s *auditLog) spark(session string, w int) (bars string, n int, minutes str
 	return s.theme.Spark(counts, steps), n, fmt.Sprintf("%d min", steps/perMinute)
 }
 
-// sentence is an event in a line: "inject GET https://api.github.com/user -> 200 in
-// 182 ms".
+// sentence is a request and what came of it: "GET https://api.github.com/user ->
+// 200 in 182 ms".
 func (s *auditLog) sentence(e requestEvent) string {
 	if e.Host == "" {
-		return draw.Clean(e.word() + " " + e.what())
+		return e.what()
 	}
-	text := e.word() + " " + e.Method + " "
+	text := e.Method + " "
 	if e.Method == "CONNECT" {
 		text += e.Host + ":" + strconv.Itoa(int(e.Port))
 	} else {
 		text += "https://" + e.host() + e.Path
 	}
-	text = draw.Clean(text)
 	if left, ok := s.waits(e); ok {
 		return text + "  waits for you, " + left + " left: press 6"
 	}
@@ -241,28 +224,14 @@ func (s *auditLog) sentence(e requestEvent) string {
 // detail opens all that is known of an event.
 func (s *auditLog) detail(e requestEvent) tea.Cmd {
 	var text []string
-	for _, f := range s.facts(e, 30) {
-		text = append(text, f.String())
+	for _, f := range s.eventFacts(e, 30) {
+		if f.text != "" {
+			text = append(text, fmt.Sprintf("%-8s %s", draw.Clean(f.name), f.text))
+		}
 	}
-	return open(&reader{shared: s.shared, about: fmt.Sprintf("Event %d of %s", e.Seq, draw.Clean(e.Session)), text: text, copy: s.current()})
+	return open(&reader{shared: s.shared, about: eventTitle(e), text: text, copy: s.current()})
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
-// bytesOf is a size: "812 B", "1.2 kB".
-func bytesOf(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.1f kB", float64(n)/1000)
-	case n < 1_000_000_000:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+func eventTitle(e requestEvent) string {
+	return fmt.Sprintf("Event %d of %s", e.Seq, draw.Clean(e.Session))
 }

@@ -402,12 +402,9 @@ func (s *auditLog) view(w, h int) []string {
 	return s.master(w, h, false, s.list, func(w, h int) []string {
 		p := draw.Panel{Title: "Event", Lines: nil}
 		if e, ok := s.selected(); ok {
-			p.Title = fmt.Sprintf("Event %d of %s", e.Seq, draw.Clean(e.Session))
-			var lines []string
-			for _, f := range s.facts(e, draw.Inner(w)-30) {
-				lines = append(lines, f.String())
-			}
-			p.Lines = s.fit(lines, draw.Inner(w), h-2)
+			p.Title = eventTitle(e)
+			lines := s.facts(draw.Inner(w), s.eventFacts(e, draw.Inner(w)-32)...)
+			p.Lines = lines[:max(0, min(len(lines), h-2))]
 		}
 		return s.theme.Panel(p, w, h)
 	})

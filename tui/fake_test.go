@@ -28,6 +28,10 @@ type fake struct {
 	lint      []string
 	steps     []LoginStep   // that Login goes through
 	block     chan struct{} // Login waits for it, where it is not nil
+	takes     bool          // Login waits for a pasted address
+	pasted    secret.Value  // that it got
+	asked     []LoginRequest
+	forget    bool // Login notes no request
 
 	mu   sync.Mutex
 	fail map[string]error // by what is done
@@ -95,12 +99,23 @@ func (f *fake) Login(ctx context.Context, r LoginRequest, at LoginScreen) (strin
 	for _, s := range f.steps {
 		at.Step(s)
 	}
+	if f.takes {
+		var err error
+		if f.pasted, err = at.Pasted(ctx); err != nil {
+			return "", err
+		}
+	}
 	if f.block != nil {
 		select {
 		case <-f.block:
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
+	}
+	if !f.forget {
+		f.mu.Lock()
+		f.asked = append(f.asked, r)
+		f.mu.Unlock()
 	}
 	return f.say("login " + r.Profile + "/" + r.Provider)
 }

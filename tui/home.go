@@ -35,18 +35,19 @@ const homeEvents = 100
 // home says who uses what as whom, and whether anything waits for a person.
 type home struct {
 	*shared
-	audit    *auditLog
-	sessions list[Session]
-	logins   list[Login]
-	events   list[homeEvent]
-	panel    int
-	seen     struct{ sessions, logins, events stamp } // what the lists are made of
-}
-
-// stamp tells one answer of a source from the next.
-type stamp struct {
-	n    uint64
-	busy bool
+	audit *auditLog
+	// loginScreen knows what there is to say of a login.
+	loginScreen *logins
+	sessions    list[Session]
+	logins      list[Login]
+	events      list[homeEvent]
+	panel       int
+	// What the lists were made of.
+	seen struct {
+		sessions []Session
+		logins   []Login
+		events   uint64
+	}
 }
 
 // homeEvent is a row of the audit by its number.
@@ -55,14 +56,14 @@ type homeEvent struct {
 	requestEvent
 }
 
-func newHome(s *shared, a *auditLog) *home {
+func newHome(s *shared, l *logins, a *auditLog) *home {
 	h := &home{
-		shared: s, audit: a,
+		shared: s, audit: a, loginScreen: l,
 		sessions: newList(func(s Session) string { return s.ID }, func(s Session) string {
 			return strings.Join([]string{s.ID, s.Profile, s.Agent, s.Dir, s.Remote, sessionState(&s)}, " ")
 		}),
 		logins: newList(func(l Login) string { return l.Profile + "\x00" + l.Provider + "\x00" + l.As }, func(l Login) string {
-			return strings.Join([]string{l.Profile, loginName(l), l.State, l.Account, l.Kind}, " ")
+			return strings.Join([]string{l.Profile, loginName(l.LoginKey), l.State, l.Account, l.Kind}, " ")
 		}),
 		events: newList(func(e homeEvent) string { return strconv.FormatInt(e.row, 10) }, func(e homeEvent) string {
 			return audit.Line(&e.Event, s.now().Location())
@@ -96,18 +97,18 @@ func (s *home) rows() rows {
 // changed makes the lists anew of what is new.
 func (s *home) changed() {
 	w := &s.world
-	if now := (stamp{w.sessions.asked, w.sessions.busy}); now != s.seen.sessions {
+	if now := w.sessions.value; !sameSlice(now, s.seen.sessions) {
 		s.seen.sessions = now
-		s.sessions.set(w.sessions.value)
+		s.sessions.set(now)
 	}
-	if now := (stamp{w.logins.asked, w.logins.busy}); now != s.seen.logins {
+	if now := w.logins.value; !sameSlice(now, s.seen.logins) {
 		s.seen.logins = now
-		sorted := slices.Clone(w.logins.value)
+		sorted := slices.Clone(now)
 		slices.SortStableFunc(sorted, func(a, b Login) int { return worse(a) - worse(b) })
 		s.logins.set(sorted)
 	}
 	st := s.audit.all
-	if now := (stamp{st.trail.version, st.loaded}); now != s.seen.events {
+	if now := st.trail.version; now != s.seen.events {
 		s.seen.events = now
 		atEnd := s.events.cursor >= len(s.events.shown)-1
 		var last []homeEvent
@@ -128,13 +129,6 @@ func worse(l Login) int {
 		return i
 	}
 	return len(order)
-}
-
-func loginName(l Login) string {
-	if l.As == "" {
-		return l.Provider
-	}
-	return l.Provider + "/" + l.As
 }
 
 // sessionState is a session's state: a mark and a word.
@@ -196,7 +190,7 @@ func (s *home) uses() []use {
 		device.off = login.off
 	}
 	if ok {
-		login.line = loginLine("kb login", l)
+		login.line = loginLine("login", l.LoginKey)
 	}
 	login.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, false) }
 	device.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, true) }
@@ -211,14 +205,14 @@ func (s *home) uses() []use {
 		uses = append(uses, s.useStop())
 	case homeLogins:
 		l, ok := s.logins.selected()
-		refresh := use{id: "home.refresh", line: loginLine("kb refresh", l), run: func() tea.Cmd {
+		refresh := use{id: "home.refresh", line: loginLine("refresh", l.LoginKey), run: func() tea.Cmd {
 			return s.act("refresh "+l.Provider, func(ctx context.Context) (string, error) { return s.backend.Refresh(ctx, l.LoginKey) })
 		}}
 		switch {
 		case !ok:
 			refresh.off = "there is no login"
-		case !l.OAuth:
-			refresh.off = "a key is not refreshed"
+		case !l.Renews:
+			refresh.off = "this login has no tokens that end"
 		}
 		uses = append(uses, refresh)
 	}
@@ -265,7 +259,7 @@ func (s *home) useStop() use {
 	}
 	question := fmt.Sprintf("Stop session %s? %s in %s is ended, and what it has not saved is lost.", session.ID, session.Agent, s.short(session.Dir))
 	if n := len(session.Waiting); n > 0 {
-		question += fmt.Sprintf(" %s of it that %s for you %s refused.", plural(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
+		question += fmt.Sprintf(" %s of it that %s for you %s refused.", counted(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
 	}
 	u.run = func() tea.Cmd {
 		return open(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
@@ -284,19 +278,7 @@ func verbOf(n int, one, many string) string {
 	return many
 }
 
-// loginLine is a command line about a login.
-func loginLine(verb string, l Login) string {
-	line := verb + " " + shellWord(l.Provider)
-	if l.Profile != "" {
-		line += " -p " + shellWord(l.Profile)
-	}
-	if l.As != "" && verb != "kb refresh" {
-		line += " --as " + shellWord(l.As)
-	}
-	return line
-}
-
-func waitText(n int) string { return plural(n, "request") + " " + verbOf(n, "waits", "wait") }
+func waitText(n int) string { return counted(n, "request") + " " + verbOf(n, "waits", "wait") }
 
 // hint is what is most urgent, with the key that does something about it.
 func (s *home) hint() string {
@@ -316,7 +298,7 @@ func (s *home) hint() string {
 		if why == "" {
 			why = "it has no token on this device"
 		}
-		return draw.Clean("! " + loginName(all[0]) + " needs login, press l: " + why)
+		return draw.Clean("! " + loginName(all[0].LoginKey) + " needs login, press l: " + why)
 	}
 	if all := s.world.standing.value.Attention; len(all) > 0 {
 		return draw.Clean("! " + all[0])

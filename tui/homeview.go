@@ -146,16 +146,12 @@ func (s *home) loginPanel(w, h int) []string {
 	return s.panelAt(homeLogins, stale("Logins", src), &s.logins, say, w, h, func(w, h int) []string {
 		return s.logins.table(s.theme, columns, w, h, func(l Login) []draw.Cell {
 			role := stateRole(l.State)
-			sync := "vault"
-			if l.DeviceOnly {
-				sync = "device"
-			}
 			return []draw.Cell{
-				{Text: draw.Mark(role) + " " + draw.Clean(loginName(l)), Role: role},
+				{Text: draw.Mark(role) + " " + draw.Clean(loginName(l.LoginKey)), Role: role},
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.State), Role: role},
 				{Text: s.expires(l)},
-				{Text: sync, Role: draw.Muted},
+				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		})
 	})

@@ -10,6 +10,7 @@ import (
 // the open screen, else what works everywhere. A key that goes to a dialog is not
 // looked at here: it may be part of a secret.
 func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
+	defer func() { m.typing.key(m.now()) }()
 	if msg.Type == tea.KeyCtrlC {
 		return tea.Quit
 	}

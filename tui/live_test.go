@@ -26,10 +26,10 @@ func acme() *fake {
 		},
 		logins: []Login{
 			{LoginKey: LoginKey{"oss", "github", ""}, Account: "sam-oss", Kind: "token", State: "ok"},
-			{LoginKey: LoginKey{"work", "github", ""}, Account: "sam", Kind: "oauth device", State: "ok", OAuth: true, DeviceOnly: true, Expires: at.Add(7*time.Hour + 58*time.Minute), Next: at.Add(7*time.Hour + 53*time.Minute)},
-			{LoginKey: LoginKey{"work", "google", "drive"}, Account: "sam@acme.example", Kind: "oauth code", State: "refreshing", OAuth: true, DeviceOnly: true, Expires: at.Add(4 * time.Second)},
+			{LoginKey: LoginKey{"work", "github", ""}, Account: "sam", Kind: "oauth device", State: "ok", OAuth: true, Renews: true, DeviceOnly: true, Expires: at.Add(7*time.Hour + 58*time.Minute), Next: at.Add(7*time.Hour + 53*time.Minute)},
+			{LoginKey: LoginKey{"work", "google", "drive"}, Account: "sam@acme.example", Kind: "oauth code", State: "refreshing", OAuth: true, Renews: true, DeviceOnly: true, Expires: at.Add(4 * time.Second)},
 			{
-				LoginKey: LoginKey{"work", "linear", ""}, Account: "sam@acme.example", Kind: "oauth code", State: "needs login", OAuth: true, DeviceOnly: true,
+				LoginKey: LoginKey{"work", "linear", ""}, Account: "sam@acme.example", Kind: "oauth code", State: "needs login", OAuth: true, Renews: true, DeviceOnly: true,
 				Reason: "the refresh token was revoked (invalid_grant)", Fix: "kb login linear -p work", Since: at.Add(-14 * time.Minute), Scopes: []string{"read", "write"},
 				History: []Past{{When: at.Add(-14 * time.Minute), What: "refresh failed"}, {When: at.Add(-74 * time.Minute), What: "refreshed"}},
 			},

@@ -2,7 +2,9 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -10,83 +12,204 @@ import (
 )
 
 var loginBindings = []binding{
+	{id: "logins.login", keys: []string{"l"}, does: "log in", help: "make the login again, or replace its key", verb: "kb login"},
+	{id: "logins.device", keys: []string{"L"}, does: "device code", help: "make the login again with a code that is typed on any machine", verb: "kb login"},
+	{id: "logins.new", keys: []string{"n"}, does: "new", help: "log in at a provider of the catalogue", verb: "kb login"},
+	{id: "logins.edit", keys: []string{"e"}, does: "settings", help: "make the login again with other settings: scopes, a reference, where it is kept", verb: "kb login"},
 	{id: "logins.refresh", keys: []string{"r"}, does: "refresh", help: "get new tokens of the login now", verb: "kb refresh"},
 	{id: "logins.refreshall", keys: []string{"R"}, does: "refresh all", help: "get new tokens of every login that has some", verb: "kb refresh"},
+	{id: "logins.logout", keys: []string{"d"}, does: "log out", help: "end the login, on this device or everywhere; it says first what that does", verb: "kb logout"},
+	{id: "logins.import", keys: []string{"i"}, does: "import", help: "take over the login that another program keeps", verb: "kb import"},
+	{id: "logins.agree", keys: []string{"a"}, does: "agree", help: "see the references that came with a vault, and agree to them", verb: "kb reference accept"},
+	{id: "logins.missing", keys: []string{"M"}, does: "make missing", help: "make every login that this device has still to make", verb: "kb login"},
 }
 
 // logins is the screen of logins and how they stand.
 type logins struct {
 	*shared
-	list list[Login]
+	list   list[Login]
+	detail scroll
+	panel  int
+	shown  []Login // that the list was made of
+	row    string  // that the detail was drawn of
+	// asked is the number of the last question about a logout or an import: a late
+	// answer opens nothing.
+	asked uint64
 }
 
 func newLogins(s *shared) *logins {
 	return &logins{shared: s, list: newList(
 		func(l Login) string { return l.Profile + "\x00" + l.Provider + "\x00" + l.As },
 		func(l Login) string {
-			return fmt.Sprint(l.Profile, " ", l.Provider, " ", l.As, " ", l.State, " ", l.Account, " ", l.Kind)
+			return strings.Join([]string{l.Profile, l.Provider, l.As, l.State, l.Account, l.Kind, l.Reason}, " ")
 		})}
 }
 
-func (s *logins) name() string           { return "Logins" }
-func (s *logins) opened() tea.Cmd        { return ask(s.ctx, &s.world.logins, s.backend.Logins) }
-func (s *logins) changed()               { s.list.set(s.world.logins.value) }
-func (s *logins) update(tea.Msg) tea.Cmd { return nil }
-func (s *logins) rows() rows             { return &s.list }
-func (s *logins) panels() int            { return 1 }
-func (s *logins) focus(int)              {}
-func (s *logins) hint() string           { return "" }
+func (s *logins) name() string    { return "Logins" }
+func (s *logins) opened() tea.Cmd { return ask(s.ctx, &s.world.logins, s.backend.Logins) }
+func (s *logins) panels() int     { return 2 }
+func (s *logins) focus(panel int) { s.panel = panel }
 
+func (s *logins) changed() {
+	if now := s.world.logins.value; !sameSlice(s.shown, now) {
+		s.shown = now
+		s.list.set(now)
+	}
+}
+
+// sameSlice reports whether a and b are one slice, and not only equal.
+func sameSlice[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func (s *logins) rows() rows {
+	if s.panel == 1 || s.inDetail {
+		return &s.detail
+	}
+	return &s.list
+}
+
+// current is the login's name, as the command line takes it.
 func (s *logins) current() string {
 	l, _ := s.list.selected()
-	return l.Provider
+	return loginName(l.LoginKey)
+}
+
+// loginName is how a login is called beside its profile: "github", "github (bot)".
+func loginName(k LoginKey) string {
+	if k.As == "" {
+		return k.Provider
+	}
+	return k.Provider + " (" + k.As + ")"
+}
+
+// loginLine is the command line that does a thing to a login.
+func loginLine(verb string, k LoginKey) string {
+	line := "kb " + verb + " " + k.Provider + " -p " + k.Profile
+	if k.As != "" {
+		line += " --as " + k.As
+	}
+	return line
 }
 
 func (s *logins) uses() []use {
 	l, any := s.list.selected()
-	refresh := use{id: "logins.refresh", line: fmt.Sprintf("kb refresh %s -p %s", l.Provider, l.Profile), run: func() tea.Cmd {
-		return s.act("refresh "+l.Provider, func(ctx context.Context) (string, error) { return s.backend.Refresh(ctx, l.LoginKey) })
-	}}
+	none := ""
+	if !any {
+		none = "there is no login here; n makes one"
+	}
+	off := func(reason string, when bool) string {
+		if none == "" && when {
+			return reason
+		}
+		return none
+	}
+	again := use{id: "logins.login", off: none, line: loginLine("login", l.LoginKey), run: func() tea.Cmd { return startLogin(s.shared, l.LoginKey, false) }}
+	switch {
+	case !any && len(s.list.all) == 0:
+		again.off, again.line = "", "kb login PROVIDER"
+		again.run = func() tea.Cmd { return newLogin(s.shared, "", "") }
+	case l.Import != "":
+		again.line = "kb import " + l.Import + " -p " + l.Profile + " --replace"
+		again.run = s.imports
+	}
+	refresh := use{id: "logins.refresh", off: off("this login has no tokens that end", !l.Renews), line: loginLine("refresh", l.LoginKey), run: s.refresh}
+	if len(s.list.marked) > 0 {
+		refresh.off = ""
+	}
+	agree := off("all its references are agreed to", !l.Disagreed)
+	return []use{
+		again,
+		{
+			id: "logins.device", off: off("nobody grants this login in a browser", !l.OAuth || l.Import != ""),
+			line: loginLine("login", l.LoginKey) + " --method device", run: func() tea.Cmd { return startLogin(s.shared, l.LoginKey, true) },
+		},
+		{id: "logins.new", line: "kb login PROVIDER", run: func() tea.Cmd { return newLogin(s.shared, "", l.Profile) }},
+		refresh,
+		{id: "logins.logout", off: none, line: loginLine("logout", l.LoginKey), run: s.logout},
+		{
+			id: "logins.edit", off: off("it is taken over from another program, and has no settings", l.Import != ""),
+			line: loginLine("login", l.LoginKey) + " --replace", run: func() tea.Cmd { return editLogin(s.shared, l.LoginKey) },
+		},
+		{id: "logins.import", line: "kb import", run: s.imports},
+		{id: "logins.refreshall", off: s.offAll(func(l Login) bool { return l.Renews }, "no login has tokens that end"), line: "kb refresh", run: func() tea.Cmd {
+			return s.act("refresh all", func(ctx context.Context) (string, error) { return s.backend.Refresh(ctx, LoginKey{}) })
+		}},
+		{id: "logins.agree", off: agree, line: "kb reference accept " + l.Provider + " -p " + l.Profile, run: func() tea.Cmd {
+			return s.handOver("reference", "accept", l.Provider, "-p", l.Profile)
+		}},
+		{id: "logins.missing", off: s.offAll(func(l Login) bool { return l.Missing }, "this device has every login that it can have"), line: "kb login --all", run: func() tea.Cmd {
+			return s.handOver("login", "--all")
+		}},
+	}
+}
+
+// offAll is why a thing cannot be done that is about all logins of a kind.
+func (s *logins) offAll(of func(Login) bool, none string) string {
+	for _, l := range s.list.all {
+		if of(l) {
+			return ""
+		}
+	}
+	return none
+}
+
+// refresh gets new tokens of the chosen logins, one after the other. One that fails
+// does not keep the others from theirs.
+func (s *logins) refresh() tea.Cmd {
+	chosen := s.list.chosen()
+	what := "refresh " + namesOf(chosen)
+	return s.act(what, func(ctx context.Context) (string, error) {
+		var notes []string
+		var failed []error
+		for _, l := range chosen {
+			if !l.Renews {
+				continue
+			}
+			note, err := s.backend.Refresh(ctx, l.LoginKey)
+			if err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			notes = append(notes, note)
+		}
+		return strings.Join(notes, "; "), errors.Join(failed...)
+	})
+}
+
+// namesOf names logins in a title or a line.
+func namesOf(chosen []Login) string {
+	if len(chosen) == 1 {
+		return loginName(chosen[0].LoginKey)
+	}
+	return fmt.Sprintf("%d logins", len(chosen))
+}
+
+func (s *logins) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case logoutPlanned:
+		if msg.request == s.asked {
+			return s.planned(msg)
+		}
+	case importsFound:
+		if msg.request == s.asked {
+			return s.found(msg)
+		}
+	}
+	return nil
+}
+
+func (s *logins) hint() string {
+	l, any := s.list.selected()
 	switch {
 	case !any:
-		refresh.off = "there is no login"
-	case !l.OAuth:
-		refresh.off = "a key is not refreshed"
+		return ""
+	case l.Fix != "":
+		return "to mend it: " + draw.Clean(l.Fix)
+	case l.OAuth && l.Import == "":
+		return "l opens your browser; L gives a code to type on another machine"
+	case l.Import == "":
+		return "l replaces the key"
 	}
-	return []use{refresh}
-}
-
-func (s *logins) view(w, h int) []string {
-	columns := []draw.Column{
-		{Title: "LOGIN", Width: 14, Grow: true},
-		{Title: "PROFILE", Width: 8},
-		{Title: "KIND", Width: 13, Drop: 1},
-		{Title: "STATE", Width: 13},
-		{Title: "EXPIRES", Width: 8},
-	}
-	return s.master(w, h, false, func(w, h int) []string {
-		return s.theme.Panel(draw.Panel{Title: "Logins", Focused: true, Foot: place(s.list.cursor, len(s.list.shown)), Lines: s.list.table(s.theme, columns, draw.Inner(w), h-2, func(l Login) []draw.Cell {
-			role := stateRole(l.State)
-			return []draw.Cell{
-				{Text: draw.Mark(role) + " " + draw.Clean(l.Provider), Role: role},
-				{Text: draw.Clean(l.Profile)},
-				{Text: l.Kind, Role: draw.Muted},
-				{Text: l.State, Role: role},
-				{Text: countdown(l.Expires, s.now())},
-			}
-		})}, w, h)
-	}, func(w, h int) []string { return s.theme.Panel(panelOf("Details", nil), w, h) })
-}
-
-// stateRole is what a login's state is.
-func stateRole(state string) draw.Role {
-	switch state {
-	case "ok":
-		return draw.Good
-	case "refreshing":
-		return draw.Working
-	case "expiring", "offline", "needs login":
-		return draw.Attention
-	}
-	return draw.Muted
+	return ""
 }

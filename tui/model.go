@@ -60,14 +60,14 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		s.second = 10 * time.Second
 	}
 	m := &Model{shared: s, verbs: o.Verbs}
-	audit := newAuditLog(s)
+	logins, audit := newLogins(s), newAuditLog(s)
 	m.screens = [screenCount]screen{
-		newHome(s, audit),
+		newHome(s, logins, audit),
 		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
-		newLogins(s),
-		&plainScreen{shared: s, title: "Providers", list: newList(same, same)},
+		logins,
+		newProviders(s),
 		audit,
-		&plainScreen{shared: s, title: "Approvals", list: newList(same, same)},
+		newApprovals(s),
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
 	}

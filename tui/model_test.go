@@ -99,7 +99,7 @@ func (b *board) frame() string {
 }
 
 func TestRefreshALogin(t *testing.T) {
-	f := &fake{logins: []Login{{LoginKey: LoginKey{Profile: "work", Provider: "linear"}, State: "needs login", OAuth: true}}}
+	f := &fake{logins: []Login{{LoginKey: LoginKey{Profile: "work", Provider: "linear"}, State: "needs login", OAuth: true, Renews: true}}}
 	b := newBoard(t, f, 100, 30)
 	b.press("3")
 	if frame := b.frame(); !strings.Contains(frame, "! linear") || !strings.Contains(frame, "needs login") {

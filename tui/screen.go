@@ -70,6 +70,7 @@ type shared struct {
 	second   time.Duration
 	requests uint64
 	home     string // drawn as "~"
+	typing   typing
 	jobs     jobs
 	inDetail bool // in layoutOne: the detail is shown in place of the list
 	// clipboard takes a text; nil where there is none.

@@ -125,7 +125,7 @@ type Past struct {
 type LoginRequest struct {
 	LoginKey
 	Method   string // "" for the definition's first that serves
-	Device   bool   // with a code to be typed on another machine
+	Way      string // how a person grants it: "code", in a browser here, or "device"; "" for what serves here
 	Base     string
 	Scopes   []string // nil for the definition's
 	Replace  bool
@@ -147,6 +147,7 @@ type LoginForm struct {
 	Ways     []Way   // the ways in, the one that is meant first
 	Base     string  // the service's base URL is needed: an example of one
 	Fields   []Field // what is still needed; none: Login can begin
+	Own      []Field // of an OAuth client of one's own, where one can be given and need not be
 	Exists   bool    // there is such a login: making it replaces it
 	Grant    bool    // a person grants it in a browser
 }
@@ -154,7 +155,7 @@ type LoginForm struct {
 // Way is a way to log in at a provider.
 type Way struct {
 	Method string
-	Device bool   // by a code that is typed on any machine
+	Way    string // as LoginRequest's
 	Text   string // "personal access token", "OAuth app, in a browser"
 	Import string // it is not made but taken over from that program; else ""
 }

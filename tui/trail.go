@@ -30,12 +30,12 @@ type trail struct {
 	max     int      // lines
 	lines   int
 	bytes   int // of text
-	open    map[requestKey]int64
-	orphans map[requestKey]int64 // outcomes whose intent is not held
+	open    map[lineKey]int64
+	orphans map[lineKey]int64 // outcomes whose intent is not held
 	version uint64               // counts changes
 }
 
-type requestKey struct {
+type lineKey struct {
 	session string
 	request uint64
 }
@@ -85,7 +85,7 @@ func textsOf(e *audit.Event) [textFields]string {
 }
 
 func newTrail(most int) *trail {
-	return &trail{max: most, open: map[requestKey]int64{}, orphans: map[requestKey]int64{}}
+	return &trail{max: most, open: map[lineKey]int64{}, orphans: map[lineKey]int64{}}
 }
 
 // first and end are the numbers of the first row and of the one after the last.
@@ -135,7 +135,7 @@ func (t *trail) event(row int64) (e audit.Event, ended time.Time) {
 func (t *trail) add(e *audit.Event) (row int64, joined bool) {
 	t.version++
 	t.drop()
-	key := requestKey{e.Session, e.Request}
+	key := lineKey{e.Session, e.Request}
 	if row, ok := t.open[key]; ok && e.Request != 0 {
 		t.join(row, e)
 		_, c := t.chunkOf(row)
@@ -226,7 +226,7 @@ func (t *trail) join(row int64, e *audit.Event) {
 	t.bytes += c.bytes - before
 	if e.Phase == audit.PhaseOutcome || e.Phase == audit.PhaseRefused {
 		r.ended = e.Time.UnixMicro()
-		delete(t.open, requestKey{e.Session, e.Request})
+		delete(t.open, lineKey{e.Session, e.Request})
 	}
 }
 
@@ -244,7 +244,7 @@ func (t *trail) drop() {
 		t.bytes -= t.chunks[0].bytes
 		t.chunks[0] = nil
 		t.chunks = t.chunks[1:]
-		for _, m := range []map[requestKey]int64{t.open, t.orphans} {
+		for _, m := range []map[lineKey]int64{t.open, t.orphans} {
 			for key, row := range m {
 				if row < t.first() {
 					delete(m, key)

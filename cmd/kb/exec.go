@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,10 +151,19 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	defer saving.Stop()
 	// From here on signals are the supervisor's to pass on.
 	a.stop()
-	return supervisor.Run(supervisor.Spec{
-		Command: o.command, Env: session.Environment(),
+	code, err := supervisor.Run(supervisor.Spec{
+		Command: o.command, Env: session.Environment(), Started: session.Runs, Stop: session.Stopping(),
 		Privileges: o.isolation == tierOff, BeforeStart: closeKeyrings(b, o.isolation),
 	})
+	if err == nil && session.Stopped() {
+		fmt.Fprintf(a.err, "kb: session %s was stopped by a person (kb session stop)\n", session.ID)
+		if code == 0 {
+			// An agent that tidies up on TERM and says that all is well has not
+			// done what it was started for.
+			code = 128 + int(syscall.SIGTERM)
+		}
+	}
+	return code, err
 }
 
 // closeKeyrings keeps the child from an unlocked identity that the kernel holds

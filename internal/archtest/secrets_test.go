@@ -19,6 +19,7 @@ var revealers = map[string]string{
 	"cmd/kb/login_client.go":          "a client's id, which is none, comes with its secret from standard input",
 	"cmd/kb/login_screen.go":          "the address that a browser ended at goes to the flow that waits for it",
 	"cmd/kb/plugins.go":               "what an age plugin asks for goes to that plugin",
+	"internal/desk/loginflow.go":      "the address that a browser ended at goes to the flow that waits for it; a client's id, which is none, comes with its secret",
 	"internal/adopt/adopt.go":         "a program's own file is read member by member, and written with placeholders in their place",
 	"internal/broker/device.go":       "the device's identity: parsed where it is used, written to its own file",
 	"internal/broker/environment.go":  "the session's proxy token goes into the child's environment",

@@ -59,11 +59,12 @@ type approvals struct {
 	waiting []*held // oldest first
 	said    map[likeness]bool
 	changed chan struct{} // closed and replaced at each change of waiting
+	told    func()        // is told of each change of waiting as well
 }
 
 func newApprovals(now func() time.Time) *approvals {
 	return &approvals{
-		now: now, random: rand.Reader, said: map[likeness]bool{}, changed: make(chan struct{}),
+		now: now, random: rand.Reader, said: map[likeness]bool{}, changed: make(chan struct{}), told: func() {},
 		after: func(d time.Duration) (<-chan time.Time, func() bool) {
 			t := time.NewTimer(d)
 			return t.C, t.Stop
@@ -136,6 +137,7 @@ func (a *approvals) find(id string) int {
 func (a *approvals) change() {
 	close(a.changed)
 	a.changed = make(chan struct{})
+	a.told()
 }
 
 // wait waits for the answer, at most until the request's deadline.

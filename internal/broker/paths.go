@@ -9,7 +9,7 @@ import (
 type Paths struct {
 	Config  string // config.toml, vault.age
 	State   string // identity, sealed state, audit
-	Runtime string // one folder per session
+	Runtime string // one folder per session, and their control sockets
 	Home    string // what ~ means
 }
 
@@ -48,3 +48,6 @@ func (p Paths) Vault() string { return filepath.Join(p.Config, "vault.age") }
 
 // Audit is the folder of audit files.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit") }
+
+// Control is the folder of the sessions' control sockets.
+func (p Paths) Control() string { return filepath.Join(p.Runtime, "ctl") }

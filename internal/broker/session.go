@@ -47,12 +47,13 @@ type Session struct {
 	workspace    profile.Workspace
 	snapshot     atomic.Pointer[snapshot]
 	placeholders *placeholders
-	requests     atomic.Uint64
-	injected     atomic.Uint64 // of them, with a credential
-	denied       atomic.Uint64 // of them, refused
+	requests     count
+	injected     count // of them, with a credential
+	denied       count // of them, refused
 	approvals    *approvals
 	limits       limits
 	agent        string // base name of the command
+	console      console
 	token        secret.Value
 	address      string
 	ca           *proxy.CA
@@ -100,6 +101,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 		agent: filepath.Base(first(spec.Command)),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.prepareConsole()
 	if err := s.grant(spec.Also); err != nil {
 		return nil, err
 	}
@@ -118,6 +120,10 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 		err = s.open(ctx)
 	}
 	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	if err := s.openConsole(spec); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -318,6 +324,7 @@ func (s *Session) Close() {
 		s.ended = true
 		s.mu.Unlock()
 		s.end()
+		s.closeConsole()
 		s.behind.Wait()
 		if s.server != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -329,7 +336,11 @@ func (s *Session) Close() {
 			removing.Go(func() { _ = os.RemoveAll(s.files.dir) }) // while the audit waits for the disk
 		}
 		if s.log != nil {
-			if err := s.log.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			detail := ""
+			if s.Stopped() {
+				detail = stoppedDetail
+			}
+			if err := s.log.Stop(detail); err != nil && !errors.Is(err, os.ErrClosed) {
 				s.broker.complain(fmt.Errorf("close audit of session %s: %w", s.ID, err))
 			}
 		}

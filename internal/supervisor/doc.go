@@ -13,6 +13,11 @@
 // process group of its own and kb passes every signal on, once; there the child
 // is also told (TERM) when kb itself is killed.
 //
+// # Stop
+//
+// A child that is to stop ([Spec].Stop) gets TERM, with a terminal HUP a second
+// later, and after 5 s KILL. What it left behind is not looked for.
+//
 // # Exit codes
 //
 // The child's own, 0 to 255; 128+n when signal n ended it; 126 for a command

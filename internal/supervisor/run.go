@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +32,12 @@ type Spec struct {
 	// BeforeStart, if set, is called on the thread that forks the child, which
 	// inherits what it changes there.
 	BeforeStart func() error
+	// Started, if set, is told the child's process.
+	Started func(pid int)
+	// Stop, when it is closed, has the child asked to end, and made to after
+	// StopTime. Nil never does.
+	Stop     <-chan struct{}
+	StopTime time.Duration // 0 means DefaultStopTime
 	// Privileges lets the child gain privileges by exec (sudo). The zero value
 	// sets no_new_privs on Linux.
 	Privileges bool
@@ -158,10 +166,15 @@ func Run(spec Spec) (int, error) {
 		return 0, startError(spec.Command[0], err)
 	}
 	started(process.Pid)
+	if spec.Started != nil {
+		spec.Started(process.Pid)
+	}
 
 	done := make(chan struct{})
 	go relay(caught, process.Pid, done)
-	status := wait(process.Pid, terminal)
+	var stopping atomic.Bool
+	go stop(spec, &stopping, process.Pid, terminal, done)
+	status := wait(process.Pid, terminal, &stopping)
 	close(done)
 	_ = process.Release()
 	if status.Signaled() {
@@ -184,9 +197,55 @@ func relay(caught <-chan os.Signal, pid int, done <-chan struct{}) {
 	}
 }
 
+// DefaultStopTime is how long a child that is to stop has for it. 5 s: agents
+// save their state in less.
+const DefaultStopTime = 5 * time.Second
+
+// continueEvery is how often a child that stops itself while it is to end is
+// continued: one that reads from a terminal that is not its own does so at once.
+const continueEvery = 50 * time.Millisecond
+
+// stop ends the child when asked is closed: it is told as by a signal to kb, and
+// killed when it does not obey. Without a terminal it has a process group of its
+// own, which is killed with it; with one that group is kb's.
+func stop(spec Spec, stopping *atomic.Bool, pid int, terminal bool, done <-chan struct{}) {
+	limit := spec.StopTime
+	if limit == 0 {
+		limit = DefaultStopTime
+	}
+	select {
+	case <-spec.Stop:
+	case <-done:
+		return
+	}
+	stopping.Store(true)
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	_ = syscall.Kill(pid, syscall.SIGCONT) // one that is stopped hears nothing else
+	kill := time.NewTimer(limit)
+	defer kill.Stop()
+	if terminal {
+		// An interactive shell ignores TERM, and ends with its jobs when its
+		// terminal hangs up.
+		select {
+		case <-time.After(limit / 5):
+			_ = syscall.Kill(pid, syscall.SIGHUP)
+		case <-done:
+			return
+		}
+	}
+	select {
+	case <-kill.C:
+		if !terminal {
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	case <-done:
+	}
+}
+
 // wait reaps children until pid has ended: kb is a subreaper, so processes that
 // the agent leaves behind become its children and would stay as zombies.
-func wait(pid int, terminal bool) syscall.WaitStatus {
+func wait(pid int, terminal bool, stopping *atomic.Bool) syscall.WaitStatus {
 	for {
 		var status syscall.WaitStatus
 		options := 0
@@ -202,6 +261,10 @@ func wait(pid int, terminal bool) syscall.WaitStatus {
 			// to report but failure.
 			return syscall.WaitStatus(1 << 8)
 		case got != pid:
+			continue
+		case status.Stopped() && stopping.Load():
+			time.Sleep(continueEvery)
+			_ = syscall.Kill(pid, syscall.SIGCONT) // it is to end, not to wait for its terminal
 			continue
 		case status.Stopped():
 			stopWith(pid)

@@ -31,8 +31,12 @@ func TestMain(m *testing.M) {
 			os.Exit(99)
 		}
 		fallthrough
-	case "run":
-		code, err := supervisor.Run(supervisor.Spec{Command: os.Args[1:], Env: os.Environ()})
+	case "run", "stoppable":
+		spec := supervisor.Spec{Command: os.Args[1:], Env: os.Environ()}
+		if os.Getenv("KB_TEST_SUPERVISE") == "stoppable" {
+			spec.Stop, spec.StopTime = stopWhenTold(), 500*time.Millisecond
+		}
+		code, err := supervisor.Run(spec)
 		var start *supervisor.StartError
 		if errors.As(err, &start) {
 			fmt.Fprintln(os.Stderr, start)

@@ -54,6 +54,15 @@ func Wrap(s string, w int) []string {
 	return strings.Split(ansi.Wrap(s, w, ""), "\n")
 }
 
+// Chop breaks plain text into lines of at most w cells, wherever they are full:
+// every character of it is there, in its order, and nothing besides.
+func Chop(s string, w int) []string {
+	if w <= 0 {
+		return nil
+	}
+	return strings.Split(ansi.Hardwrap(s, w, true), "\n")
+}
+
 // Beside joins two blocks of lines of the same height.
 func Beside(left, right []string) []string {
 	lines := make([]string, max(len(left), len(right)))

@@ -36,6 +36,8 @@ type Theme struct {
 	starts [roles]string // escape sequence that begins a role; "" for none
 	glyphs glyphs
 	ascii  bool
+
+	noColor bool
 }
 
 // glyphs are the characters of frames and cuts.
@@ -79,7 +81,7 @@ var (
 // libraries for that take bold away with the colours, which NO_COLOR does not ask
 // for, and cost more than the rest of a frame.
 func NewTheme(o ThemeOptions) *Theme {
-	t := &Theme{glyphs: unicodeGlyphs, ascii: o.ASCII}
+	t := &Theme{glyphs: unicodeGlyphs, ascii: o.ASCII, noColor: o.NoColor}
 	if o.ASCII {
 		t.glyphs = asciiGlyphs
 	}
@@ -126,6 +128,16 @@ func (t *Theme) Paint(r Role, s string) string {
 
 // Cursor is the cell that a person types at, in reverse, which is no colour.
 func (t *Theme) Cursor(s string) string { return "\x1b[7m" + s + reset }
+
+// Picture is a line of a picture of half blocks: white on black, whatever the
+// terminal's own colours are, or a camera reads it the wrong way round. Where there
+// are to be no colours it is left as it is, which is right on a dark terminal.
+func (t *Theme) Picture(s string) string {
+	if t.noColor {
+		return s
+	}
+	return "\x1b[97;40m" + s + reset
+}
 
 // Mark is the character that goes before a state's word.
 func Mark(r Role) string {
