@@ -172,8 +172,14 @@ func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
 		sizes = sizeWords(e.Sent) + " sent, " + sizeWords(e.Received) + " received"
 	}
 	return []fact{
-		{e.word(), s.sentence(e), actionRole(e)}, {"who", who, draw.Plain}, {"why", reason, draw.Plain}, {"error", e.Error, draw.Failed},
-		{"rate", rate, draw.Accent}, {"time", when, draw.Plain}, {"bytes", sizes, draw.Plain}, {"detail", detail, draw.Plain},
+		{e.word(), s.sentence(e), actionRole(e)},
+		{"who", who, draw.Plain},
+		{"why", reason, draw.Plain},
+		{"error", e.Error, draw.Failed},
+		{"rate", rate, draw.Accent},
+		{"time", when, draw.Plain},
+		{"bytes", sizes, draw.Plain},
+		{"detail", detail, draw.Plain},
 	}
 }
 

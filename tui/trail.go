@@ -32,7 +32,7 @@ type trail struct {
 	bytes   int // of text
 	open    map[lineKey]int64
 	orphans map[lineKey]int64 // outcomes whose intent is not held
-	version uint64               // counts changes
+	version uint64            // counts changes
 }
 
 type lineKey struct {
