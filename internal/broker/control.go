@@ -15,7 +15,6 @@ import (
 	"kb/internal/control"
 	"kb/internal/plain"
 	"kb/providers"
-	"kb/vaultfile"
 )
 
 const (
@@ -247,6 +246,3 @@ func (p Paths) ClearSession(e control.Entry) error {
 	}
 	return nil
 }
-
-// PolicyWords is a policy line as people read it.
-func PolicyWords(line vaultfile.Policy) string { return ruleWords(&line) }
