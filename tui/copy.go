@@ -20,7 +20,7 @@ func (m *Model) copyLine() tea.Cmd {
 	if len(choices) == 1 {
 		return copied(choices[0].Value)
 	}
-	return open(newMenu(m.shared, "Copy which command", choices, copied))
+	return m.show(newMenu(m.shared, "Copy which command", choices, copied))
 }
 
 // copy gives a text to the clipboard and tells what it was: no terminal says whether

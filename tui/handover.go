@@ -2,10 +2,14 @@ package tui
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	tea "github.com/charmbracelet/bubbletea"
 )
@@ -14,7 +18,8 @@ import (
 // the terminal by itself, and comes back when a person has read what it said.
 func (s *shared) handOver(args ...string) tea.Cmd {
 	what := "kb " + strings.Join(args, " ")
-	return tea.Exec(&guest{Cmd: s.backend.Command(args...), what: what}, func(err error) tea.Msg {
+	g := &guest{ctx: s.ctx, cmd: s.backend.Command(args...), what: what, hosting: &s.hosting}
+	return tea.Exec(g, func(err error) tea.Msg {
 		if err != nil {
 			return done{what: what, err: err}
 		}
@@ -25,44 +30,58 @@ func (s *shared) handOver(args ...string) tea.Cmd {
 // guest is a command that has the terminal for a while. It implements
 // tea.ExecCommand.
 type guest struct {
-	*exec.Cmd
-	what string
-	in   io.Reader
-	out  io.Writer
+	ctx     context.Context // the dashboard's life
+	cmd     *exec.Cmd
+	what    string
+	hosting *atomic.Bool // set while it runs
+	in      io.Reader
+	out     io.Writer
 }
 
 // SetStdin implements tea.ExecCommand.
-func (g *guest) SetStdin(r io.Reader) {
-	g.in = r
-	if g.Stdin == nil {
-		g.Stdin = r
-	}
-}
+func (g *guest) SetStdin(r io.Reader) { g.in = r }
 
-// SetStdout implements tea.ExecCommand.
+// SetStdout implements tea.ExecCommand. The command gets the terminal itself.
 func (g *guest) SetStdout(w io.Writer) {
-	g.out = w
-	if g.Stdout == nil {
-		g.Stdout = w
+	if f, ok := w.(*sharedFile); ok {
+		w = f.File
 	}
+	g.out = w
 }
 
-// SetStderr implements tea.ExecCommand.
-func (g *guest) SetStderr(w io.Writer) {
-	if g.Stderr == nil {
-		g.Stderr = w
-	}
-}
+// SetStderr implements tea.ExecCommand. What it says goes where its output goes:
+// the terminal, whatever the dashboard's own standard error is.
+func (g *guest) SetStderr(io.Writer) {}
 
 // Run implements tea.ExecCommand: the command, and then enter.
 func (g *guest) Run() error {
+	g.hosting.Store(true)
+	defer g.hosting.Store(false)
+	g.cmd.Stdin, g.cmd.Stdout, g.cmd.Stderr = g.in, g.out, g.out
 	fmt.Fprintf(g.out, "$ %s\n", g.what)
-	err := g.Cmd.Run()
+	err := g.cmd.Start()
+	if err == nil {
+		stop := context.AfterFunc(g.ctx, func() { _ = g.cmd.Process.Signal(syscall.SIGTERM) })
+		err = g.cmd.Wait()
+		stop()
+	}
 	end := "done"
-	if err != nil {
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		end = fmt.Sprintf("exit code %d", exit.ExitCode())
+	case err != nil:
 		end = err.Error()
 	}
 	fmt.Fprintf(g.out, "\n[%s] press enter to go back to the dashboard ", end)
-	_, _ = bufio.NewReaderSize(g.in, 16).ReadString('\n')
+	pressed := make(chan struct{})
+	go func() {
+		defer close(pressed)
+		_, _ = bufio.NewReaderSize(g.in, 16).ReadString('\n')
+	}()
+	select {
+	case <-pressed:
+	case <-g.ctx.Done(): // kb ends, and its reading with it
+	}
 	return err
 }

@@ -6,11 +6,25 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 )
 
-// key gives a key to whom it belongs: the dialog on top, the filter that is typed,
-// the open screen, else what works everywhere. A key that goes to a dialog is not
-// looked at here: it may be part of a secret.
+// key takes a key message. What is typed faster than it is read comes as one message
+// of several letters; each is a key of its own, for whom it then belongs to.
 func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
 	defer func() { m.typing.key(m.now()) }()
+	if msg.Type != tea.KeyRunes || msg.Paste || len(msg.Runes) < 2 {
+		return m.oneKey(msg)
+	}
+	var cmds []tea.Cmd
+	for i := range msg.Runes {
+		cmds = append(cmds, m.oneKey(tea.KeyMsg{Type: tea.KeyRunes, Runes: msg.Runes[i : i+1], Alt: msg.Alt}))
+	}
+	return tea.Batch(cmds...)
+}
+
+// oneKey gives a key to whom it belongs: the dialog on top, the filter that is
+// typed, the open screen, else what works everywhere. A key that goes to a dialog is
+// not looked at here: it may be part of a secret.
+func (m *Model) oneKey(msg tea.KeyMsg) tea.Cmd {
+	defer m.raise()
 	if msg.Type == tea.KeyCtrlC {
 		return tea.Quit
 	}
@@ -31,9 +45,6 @@ func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
 	key := msg.String()
 	if m.keys.is(key, "any.back") {
 		return m.back()
-	}
-	if len(key) == 1 && key[0] >= '1' && key[0] < '1'+screenCount {
-		return m.open(goTo{screen: int(key[0] - '1')})
 	}
 	if u, ok := m.keys.find(m.uses(), key); ok {
 		return m.run(u)
@@ -115,10 +126,10 @@ func (m *Model) everywhere() []use {
 			m.filter = &in
 			return nil
 		}},
-		{id: "any.palette", run: func() tea.Cmd { return open(m.palette()) }},
+		{id: "any.palette", run: func() tea.Cmd { return m.show(m.palette()) }},
 		{id: "any.next", run: func() tea.Cmd { return m.step(1) }},
 		{id: "any.previous", run: func() tea.Cmd { return m.step(-1) }},
-		{id: "any.help", run: func() tea.Cmd { return open(m.help()) }},
+		{id: "any.help", run: func() tea.Cmd { return m.show(m.help()) }},
 		{id: "any.quit", run: func() tea.Cmd { return tea.Quit }},
 		move("any.down", 1), move("any.up", -1), move("any.top", -s.rows().count()), move("any.end", s.rows().count()),
 		move("any.pagedown", half), move("any.pageup", -half),
@@ -204,7 +215,7 @@ func (m *Model) showError() tea.Cmd {
 		return nil
 	}
 	text := errorText(d)
-	return open(&reader{shared: m.shared, about: "What went wrong", text: text, copy: d.err.Error()})
+	return m.show(&reader{shared: m.shared, about: "What went wrong", text: text, copy: d.err.Error()})
 }
 
 func screenID(i int) string { return fmt.Sprintf("any.screen%d", i+1) }

@@ -2,7 +2,14 @@ package tui
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"unicode"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/internal/plain"
 )
 
 // binding is a thing that a key does.
@@ -63,21 +70,74 @@ type use struct {
 type keymap struct{ byID map[string]binding }
 
 // newKeymap takes the bindings, with the keys that config.toml gives in place of
-// theirs.
+// theirs. Keys of one's own are refused where they would mean two things on one
+// screen, or are no keys.
 func newKeymap(own map[string][]string) (keymap, error) {
 	m := keymap{byID: map[string]binding{}}
 	for _, b := range bindings {
 		if keys, ok := own[b.id]; ok {
-			b.keys = keys
+			b.keys = make([]string, len(keys))
+			for i, k := range keys {
+				b.keys[i] = unlabel(k)
+			}
 		}
 		m.byID[b.id] = b
 	}
-	for id := range own {
-		if _, ok := m.byID[id]; !ok {
-			return keymap{}, fmt.Errorf("keys: there is no action %q", id)
+	for _, id := range slices.Sorted(maps.Keys(own)) {
+		b, ok := m.byID[id]
+		if !ok {
+			return keymap{}, &keyError{id, fmt.Sprintf("there is no action %q", plain.Clean(id)), "docs/keys.md lists the actions"}
+		}
+		for _, key := range b.keys {
+			if err := m.check(b, key); err != nil {
+				return keymap{}, err
+			}
 		}
 	}
 	return m, nil
+}
+
+// keyError is what is wrong with the keys of an action.
+type keyError struct{ id, what, fix string }
+
+func (e *keyError) Error() string { return e.what }
+
+// check says why a key is not to be had for a binding.
+func (m keymap) check(b binding, key string) error {
+	switch {
+	case key == "ctrl+c" && b.id != "any.quit":
+		return &keyError{b.id, b.id + " is put on ctrl+c, which always quits", "choose another key"}
+	case !isKey(key):
+		return &keyError{b.id, fmt.Sprintf("%s is put on %q, which is no key", b.id, plain.Clean(key)), `keys are called "x", "X", "ctrl+x", "alt+x", "enter", "space", "f5" and the like`}
+	}
+	for _, other := range bindings {
+		if other.id != b.id && slices.Contains(m.byID[other.id].keys, key) && together(b.id, other.id) {
+			return &keyError{b.id, fmt.Sprintf("%s and %s are both on %q", b.id, other.id, label(key)), "give one of them another key"}
+		}
+	}
+	return nil
+}
+
+// together reports whether two actions can meet on a screen.
+func together(a, b string) bool {
+	a, _, _ = strings.Cut(a, ".")
+	b, _, _ = strings.Cut(b, ".")
+	return a == b || a == "any" || b == "any"
+}
+
+// isKey reports whether bubbletea can tell of a key by this name.
+func isKey(key string) bool {
+	key = strings.TrimPrefix(key, "alt+")
+	if r := []rune(key); len(r) == 1 {
+		return unicode.IsGraphic(r[0])
+	}
+	// Its key types are small numbers, of either sign.
+	for t := tea.KeyType(-128); t < 128; t++ {
+		if name := t.String(); name != "" && name == key {
+			return true
+		}
+	}
+	return false
 }
 
 // is reports whether a key means a binding.
@@ -91,6 +151,14 @@ func (m keymap) find(uses []use, key string) (use, bool) {
 		}
 	}
 	return use{}, false
+}
+
+// unlabel is the key that is shown as label.
+func unlabel(label string) string {
+	if label == "space" {
+		return " "
+	}
+	return label
 }
 
 // label is how a key is shown: "space" for " ".

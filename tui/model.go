@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"os"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -18,6 +19,7 @@ type Options struct {
 	// Clipboard takes a text that a person copies; nil means that there is none. Run
 	// makes one of the terminal where it has none.
 	Clipboard func(string) error
+	In, Out   *os.File // the terminal; nil means standard input and output
 	// Verbs are the command lines that the palette offers, with what they do.
 	Verbs []Verb
 }
@@ -122,7 +124,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyMsg:
 		return m, m.key(msg)
 	case tea.MouseMsg:
-		return m, m.mouse(msg)
+		cmd := m.mouse(msg)
+		m.raise()
+		return m, cmd
 	case ticked:
 		m.tick++
 		m.notices.fade(m.now())
@@ -132,8 +136,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case goTo:
 		cmds = append(cmds, m.open(msg))
 	case openDialog:
-		m.dialogs = append(m.dialogs, msg.dialog)
-		m.grace.begin(m.now())
+		m.show(msg.dialog)
+		m.raise()
 	case clip:
 		cmds = append(cmds, m.copy(msg.text))
 	case done:
@@ -158,7 +162,17 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmds = append(cmds, s.update(msg))
 		s.changed()
 	}
+	m.raise()
 	return m, tea.Batch(cmds...)
+}
+
+// raise puts the dialogs that are to be shown on top.
+func (m *Model) raise() {
+	if len(m.shown) > 0 {
+		m.dialogs = append(m.dialogs, m.shown...)
+		m.shown = nil
+		m.grace.begin(m.now())
+	}
 }
 
 // open goes to a screen.

@@ -110,3 +110,13 @@ func TestRefreshALogin(t *testing.T) {
 		t.Errorf("did %q", did)
 	}
 }
+
+// quits reports whether a key leaves the dashboard.
+func quits(m *Model, key string) bool {
+	_, cmd := m.Update(keyMsg(key))
+	if cmd == nil {
+		return false
+	}
+	_, ok := cmd().(tea.QuitMsg)
+	return ok
+}

@@ -14,6 +14,7 @@ type entry struct {
 	text string
 	off  string // why it cannot be picked; it is then grey
 	also string // words that find it besides those that are shown
+	fill string // what tab types for it; "" for nothing
 	run  func() tea.Cmd
 }
 
@@ -29,14 +30,16 @@ type picker struct {
 	in      input
 	cursor  int
 	top     int
-	said    string // why an entry was not run
 	// other makes a further entry of what was typed, the last of the list; nil
 	// makes none.
 	other func(typed string) (entry, bool)
 	// ran is told of what was typed where an entry is run; nil is none.
 	ran func(typed string, e entry)
+	// strict says of what is typed that its words are to be found as they stand; nil
+	// is never.
+	strict func(typed string) bool
 	// key takes a key before the line does; nil takes none.
-	key func(tea.KeyMsg) bool
+	key func(*picker, tea.KeyMsg) bool
 }
 
 func newPicker(p picker) *picker {
@@ -59,6 +62,9 @@ func (p *picker) bar() string {
 	if e, ok := p.selected(); ok && e.off != "" {
 		return "not now: " + e.off + "  esc leave"
 	}
+	if e, ok := p.selected(); ok && e.fill != "" {
+		return "enter " + p.does + "  tab complete  esc leave"
+	}
 	return "enter " + p.does + "  type to search  esc leave"
 }
 
@@ -80,7 +86,7 @@ func (p *picker) search() {
 		switch {
 		case matches(strings.TrimLeft(typed, "! "), text):
 			p.found = append(p.found, e)
-		case inOrder(typed, text):
+		case (p.strict == nil || !p.strict(typed)) && inOrder(typed, text):
 			loose = append(loose, e)
 		}
 	}
@@ -112,8 +118,7 @@ func (p *picker) update(msg tea.Msg) (tea.Cmd, bool) {
 	if !ok {
 		return nil, false
 	}
-	p.said = ""
-	if p.key != nil && p.key(k) {
+	if p.key != nil && p.key(p, k) {
 		p.search()
 		return nil, false
 	}
@@ -122,7 +127,14 @@ func (p *picker) update(msg tea.Msg) (tea.Cmd, bool) {
 		return nil, true
 	case tea.KeyEnter:
 		return p.enter()
-	case tea.KeyDown, tea.KeyCtrlN, tea.KeyTab:
+	case tea.KeyTab:
+		if e, ok := p.selected(); ok && e.fill != "" {
+			p.in.set(e.fill)
+			p.search()
+		} else {
+			p.wheel(1)
+		}
+	case tea.KeyDown, tea.KeyCtrlN:
 		p.wheel(1)
 	case tea.KeyUp, tea.KeyCtrlP, tea.KeyShiftTab:
 		p.wheel(-1)
@@ -158,7 +170,6 @@ func (p *picker) enter() (tea.Cmd, bool) {
 	case !ok:
 		return nil, false
 	case e.off != "":
-		p.said = e.off
 		return nil, false
 	}
 	if p.ran != nil {

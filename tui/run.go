@@ -2,26 +2,103 @@ package tui
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 )
 
-// Run shows the dashboard until a person leaves it or ctx ends. The terminal is
-// as it was on every way out.
+// Run shows the dashboard until a person leaves it or ctx ends; then it returns
+// ctx' error. The terminal is as it was on every way out: q, ctrl+c, SIGTERM,
+// SIGHUP, a panic.
+//
+// While another program has the terminal (handOver), the end of ctx does not
+// count: main's ends with SIGINT, which ctrl+c there sends to every process of the
+// terminal. SIGTERM and SIGHUP end both.
 func Run(ctx context.Context, o Options) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m, err := New(ctx, o)
+	if o.In == nil {
+		o.In = os.Stdin
+	}
+	if o.Out == nil {
+		o.Out = os.Stdout
+	}
+	out := &sharedFile{File: o.Out}
+	if o.Clipboard == nil && os.Getenv("TERM") != "linux" { // the console knows no OSC 52 and shows it
+		o.Clipboard = out.setClipboard
+	}
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	m, err := New(life, o)
 	if err != nil {
 		return err
 	}
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithAltScreen(), tea.WithMouseCellMotion())
+	defer context.AfterFunc(ctx, func() {
+		if !m.hosting.Load() {
+			end(ctx.Err())
+		}
+	})()
+	defer onSignals(func() { end(context.Canceled) }, syscall.SIGTERM, syscall.SIGHUP)()
+
+	g := &guarded{m: m, end: func() { end(errCrashed) }}
+	p := tea.NewProgram(g, tea.WithContext(life), tea.WithAltScreen(), tea.WithMouseCellMotion(),
+		tea.WithInput(o.In), tea.WithOutput(out), tea.WithoutSignalHandler())
 	watching := make(chan error, 1)
 	go func() {
-		watching <- o.Backend.Watch(ctx, func(c Change) { p.Send(c) })
+		defer close(watching)
+		defer g.caught()
+		watching <- o.Backend.Watch(life, func(c Change) { p.Send(c) })
 	}()
 	_, err = p.Run()
-	cancel()
+	cause := context.Cause(life)
+	end(nil)
 	<-watching
+	switch crash := g.crash(); {
+	case crash != nil:
+		return crash
+	case cause != nil:
+		return cause
+	}
 	return err
+}
+
+var errCrashed = errors.New("the dashboard crashed")
+
+// onSignals calls f when one of signals comes, until stop is called.
+func onSignals(f func(), signals ...os.Signal) (stop func()) {
+	ch, over := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(ch, signals...)
+	go func() {
+		select {
+		case <-ch:
+			f()
+		case <-over:
+		}
+	}()
+	return func() { signal.Stop(ch); close(over) }
+}
+
+// sharedFile is the terminal, which the renderer and the clipboard both write to.
+type sharedFile struct {
+	*os.File
+	mu sync.Mutex
+}
+
+func (f *sharedFile) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.File.Write(b)
+}
+
+// setClipboard asks the terminal to take a text (OSC 52 of xterm's control
+// sequences).
+func (f *sharedFile) setClipboard(text string) error {
+	if _, err := f.Write([]byte(ansi.SetSystemClipboard(text))); err != nil {
+		return fmt.Errorf("write to terminal: %w", err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -72,7 +73,9 @@ type shared struct {
 	home     string // drawn as "~"
 	typing   typing
 	jobs     jobs
-	inDetail bool // in layoutOne: the detail is shown in place of the list
+	shown    []dialog    // by show, not on top yet
+	hosting  atomic.Bool // another program has the terminal
+	inDetail bool        // in layoutOne: the detail is shown in place of the list
 	// clipboard takes a text; nil where there is none.
 	clipboard func(string) error
 	// wait makes the command that sends a message after a time. Tests do not wait.
@@ -165,6 +168,13 @@ func (s *shared) short(path string) string {
 type openDialog struct{ dialog dialog }
 
 func open(d dialog) tea.Cmd { return func() tea.Msg { return openDialog{d} } }
+
+// show puts a dialog on top at once: the next key is for it, however soon it comes.
+// It is for Update, where a key opens something; the command is nil.
+func (s *shared) show(d dialog) tea.Cmd {
+	s.shown = append(s.shown, d)
+	return nil
+}
 
 // goTo is the message that changes the screen.
 type goTo struct {
