@@ -227,7 +227,7 @@ func (s *approvals) taken(a answered) tea.Cmd {
 func (s *approvals) send(requests []Request, a Answer) tea.Cmd {
 	what := answerWords[a]
 	if len(requests) > 1 {
-		what += ": " + counted(len(requests), "request")
+		what += ": " + plural(len(requests), "request")
 	}
 	for _, r := range requests {
 		s.sent[requestKey(r)] = true

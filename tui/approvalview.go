@@ -6,6 +6,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"kb/internal/hint"
 	"kb/tui/draw"
 )
 
@@ -17,14 +18,14 @@ func (s *approvals) view(w, h int) []string {
 	s.drawn, s.needs = r, 1 // what is not drawn below is not read
 	switch src := &s.world.sessions; {
 	case !src.loaded:
-		return s.blank("Approvals", w, h, draw.Working, "asking the sessions …")
+		return s.instead("Approvals", w, h, draw.Working, "asking the sessions …")
 	case src.err != nil:
-		return s.failure("Approvals", "The sessions cannot be asked", src.err, w, h)
+		return s.failed("Approvals", src.err, w, h)
 	case len(s.list.all) == 0:
-		return s.blank("Approvals", w, h, draw.Good, "Nothing waits for you.",
+		return s.instead("Approvals", w, h, draw.Good, "Nothing waits for you.",
 			"A request comes here when a line of its profile's policy says ask. Press p on Profiles to add one.")
 	case !any:
-		return s.blank("Approvals", w, h, draw.Plain, "No request has these words.", "esc clears the filter")
+		return s.instead("Approvals", w, h, draw.Plain, "No request has these words.", "esc clears the filter")
 	case s.open:
 		s.split.w, s.split.h = w, 0
 		return s.detail(r, w, h)
@@ -37,6 +38,15 @@ func (s *approvals) view(w, h int) []string {
 	top := max(5, min(len(s.list.shown)+3, h/3))
 	s.split.w, s.split.h = w, top
 	return append(s.table(w, top), s.detail(r, w, h-top)...)
+}
+
+// failed shows an error in place of a list, with what mends it.
+func (s *shared) failed(title string, err error, w, h int) []string {
+	texts := []string{"x " + err.Error()}
+	if fix := hint.Fix(err); fix != "" {
+		texts = append(texts, fix)
+	}
+	return s.instead(title, w, h, draw.Failed, append(texts, "ctrl+r tries again")...)
 }
 
 func (s *approvals) table(w, h int) []string {
@@ -77,7 +87,7 @@ func (s *approvals) detail(r Request, w, h int) []string {
 	lines, needs := s.describe(r, inner)
 	s.needs = needs
 	shown := s.pager.window(lines, h-2)
-	foot := s.pager.place()
+	foot := s.pager.more()
 	if s.pager.seen < needs {
 		foot = "not read to its end: " + foot
 	}
@@ -145,6 +155,13 @@ func bodyWords(r Request) string {
 	return size + " (not read by kb)"
 }
 
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
 // sizeWords is a number of bytes for people: "812 B", "1.2 kB", "3.4 MB".
 func sizeWords(n int64) string {
 	switch {
@@ -178,7 +195,7 @@ func (s *approvals) askSeveral(requests []Request, a Answer) tea.Cmd {
 	if a == Deny || a == DenySession {
 		title, yes = "Deny ", "deny"
 	}
-	title += counted(len(requests), "request") + "?"
+	title += plural(len(requests), "request") + "?"
 	if a == ForSession || a == DenySession {
 		yes += ", with all like it"
 	}

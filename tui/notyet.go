@@ -23,11 +23,7 @@ func (s *plainScreen) view(w, h int) []string {
 	return s.theme.Panel(panelOf(s.title, nil), w, h)
 }
 
-var (
-	homeBindings   []binding
-	auditBindings  []binding
-	doctorBindings []binding
-)
+var doctorBindings []binding
 
 // newPages makes what stands in place of screens, by the state of the vault.
 func newPages(*shared) map[VaultState]page { return nil }

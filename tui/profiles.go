@@ -222,7 +222,7 @@ func (s *shared) asks(about, question, yes, what string, f func(context.Context)
 
 func (s *profiles) askRemove(p Profile) tea.Cmd {
 	question := fmt.Sprintf("Delete profile %s? Its %s, %s and %s go with it, on all your devices with the next sync.",
-		p.Name, counted(len(p.Rules), "rule"), counted(p.Logins, "login"), counted(len(p.Policies), "policy line"))
+		p.Name, plural(len(p.Rules), "rule"), plural(p.Logins, "login"), plural(len(p.Policies), "policy line"))
 	if p.Logins > 0 {
 		question += "\nTokens that are deleted so are still good at their providers: log out first (d on Logins) to end them."
 	}

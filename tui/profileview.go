@@ -14,11 +14,11 @@ func (s *profiles) view(w, h int) []string {
 	s.split.w, s.split.h = w, h
 	switch src := &s.world.profiles; {
 	case !src.loaded:
-		return s.blank("Profiles", w, h, draw.Working, "reading the vault …")
+		return s.instead("Profiles", w, h, draw.Working, "reading the vault …")
 	case src.err != nil && len(src.value.Profiles) == 0:
-		return s.failure("Profiles", "The vault cannot be read", src.err, w, h)
+		return s.failed("Profiles", src.err, w, h)
 	case len(src.value.Profiles) == 0:
-		return s.blank("Profiles", w, h, draw.Plain, "No profile yet.",
+		return s.instead("Profiles", w, h, draw.Plain, "No profile yet.",
 			"A profile is an identity: git author, logins, policy. Press n to make one; rules (a) say which directories get it.")
 	}
 	switch s.here {
@@ -81,7 +81,7 @@ func (s *profiles) table(w, h int) []string {
 		draw.Column{Title: "USED", Width: 8, Drop: 2},
 	)
 	now := s.now()
-	s.list.still = s.panel != panelProfiles
+	s.list.away = s.panel != panelProfiles
 	return s.theme.Panel(draw.Panel{
 		Title: "Profiles", Focused: s.panel == panelProfiles, Foot: place(s.list.cursor, len(s.list.shown)),
 		Lines: s.list.table(s.theme, columns, draw.Inner(w), h-2, func(p Profile) []draw.Cell {
@@ -133,7 +133,7 @@ func angled(email string) string {
 // section draws one of the panels beside the list.
 func section[T any](s *profiles, l *list[T], panel int, title, none string, columns []draw.Column, w, h int, row func(T) []draw.Cell) []string {
 	focused := s.panel == panel
-	l.still = !focused
+	l.away = !focused
 	p := draw.Panel{Title: title, Focused: focused, Foot: place(l.cursor, len(l.shown))}
 	switch {
 	case len(l.all) == 0:

@@ -95,7 +95,7 @@ func (s *vaultScreen) hint() string {
 	case s.panel == panelChecklist:
 		return "Change each where it was made, and revoke the old one; what kb login replaces goes off by itself."
 	default:
-		return counted(n, "secret") + " that a removed device knows: tab to the checklist."
+		return plural(n, "secret") + " that a removed device knows: tab to the checklist."
 	}
 }
 

@@ -13,9 +13,9 @@ func (s *vaultScreen) view(w, h int) []string {
 	s.split.w, s.split.h = w, h
 	switch src := &s.world.vault; {
 	case !src.loaded:
-		return s.blank("Vault", w, h, draw.Working, "reading the vault …")
+		return s.instead("Vault", w, h, draw.Working, "reading the vault …")
 	case src.err != nil:
-		return s.failure("Vault", "The vault cannot be read", src.err, w, h)
+		return s.failed("Vault", src.err, w, h)
 	}
 	about := s.about(draw.Inner(w))
 	s.split.h = 0 // the list is not at the top
@@ -67,7 +67,7 @@ func (s *vaultScreen) about(w int) []string {
 	if locks := s.world.standing.value.Locks; !locks.IsZero() {
 		opened += ", locks in " + countdown(locks, s.now())
 	}
-	file := s.short(v.Path) + "  " + sizeWords(v.Size) + "  " + counted(len(v.Devices), "device")
+	file := s.short(v.Path) + "  " + sizeWords(v.Size) + "  " + plural(len(v.Devices), "device")
 	if v.Name != "" && len(v.Others) > 0 {
 		file = v.Name + "  " + file
 	}
@@ -90,7 +90,7 @@ func (s *vaultScreen) devicePanel(w, h int) []string {
 		{Title: "BY", Width: 10, Drop: 3},
 		{Title: "RECIPIENT", Width: 20, Drop: 1},
 	}
-	s.devices.still = s.panel != panelDevices
+	s.devices.away = s.panel != panelDevices
 	return s.theme.Panel(draw.Panel{
 		Title: "Devices", Focused: s.panel == panelDevices, Foot: place(s.devices.cursor, len(s.devices.shown)),
 		Lines: s.devices.table(s.theme, columns, draw.Inner(w), h-2, func(d Device) []draw.Cell {
@@ -128,7 +128,7 @@ func middleCut(s string, n int) string {
 
 func (s *vaultScreen) historyPanel(w, h int) []string {
 	columns := []draw.Column{{Title: "WHEN", Width: 8}, {Title: "DEVICE", Width: 10, Drop: 1}, {Title: "CHANGE", Width: 10, Grow: true}}
-	s.history.still = s.panel != panelHistory
+	s.history.away = s.panel != panelHistory
 	p := draw.Panel{Title: "Last changes", Focused: s.panel == panelHistory}
 	if len(s.history.all) == 0 {
 		p.Lines = []string{s.theme.Paint(draw.Muted, s.theme.Fit("git tells of none", draw.Inner(w)))}
@@ -148,7 +148,7 @@ func (s *vaultScreen) historyPanel(w, h int) []string {
 // of the text stands below.
 func (s *vaultScreen) checklistPanel(w, h int) []string {
 	columns := []draw.Column{{Title: "TO CHANGE", Width: 10, Grow: true}}
-	s.checklist.still = s.panel != panelChecklist
+	s.checklist.away = s.panel != panelChecklist
 	p := draw.Panel{Title: "To rotate", Focused: s.panel == panelChecklist}
 	inner := draw.Inner(w)
 	if len(s.checklist.all) == 0 {
