@@ -24,11 +24,11 @@ func (s *plainScreen) view(w, h int) []string {
 }
 
 var (
-	homeBindings     []binding
-	profileBindings  []binding
-	auditBindings    []binding
-	doctorBindings   []binding
-	vaultBindings    []binding
+	homeBindings    []binding
+	profileBindings []binding
+	auditBindings   []binding
+	doctorBindings  []binding
+	vaultBindings   []binding
 )
 
 // newPages makes what stands in place of screens, by the state of the vault.
