@@ -50,7 +50,8 @@ type Session struct {
 	PID       int
 	Child     int
 	Started   time.Time
-	Crashed   bool // its process is gone and it did not end in good order
+	Crashed   bool   // its process is gone and it did not end in good order
+	Trouble   string // why it cannot be spoken to; "" where it can
 	Requests  uint64
 	Injected  uint64
 	Denied    uint64

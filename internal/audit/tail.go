@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 )
 
 // backward is how much of a file is read at a time from its end.
@@ -19,7 +22,19 @@ const backward = 64 << 10
 // needs of a million lines. It reads files from their ends, the newest first,
 // and stops when no older file can hold one of the n. Lines that cannot be
 // read are left out.
-func Tail(dir string, n int, f Filter) ([]Event, error) {
+func Tail(dir string, n int, f Filter) ([]Event, error) { return last(dir, n, f, nil) }
+
+// Before returns the last n events that f takes and that come before e, in the
+// order that Tail and Before have: by time, then session, then number.
+func Before(dir string, e Event, n int, f Filter) ([]Event, error) { return last(dir, n, f, &e) }
+
+// byTime orders events: by time, those of the same moment by session and number.
+func byTime(a, b Event) int {
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Session, b.Session), cmp.Compare(a.Seq, b.Seq))
+}
+
+// last is Tail of what comes before an event; nil is of all.
+func last(dir string, n int, f Filter, before *Event) ([]Event, error) {
 	files, err := listFiles(dir)
 	if err != nil || n <= 0 {
 		return nil, err
@@ -30,7 +45,7 @@ func Tail(dir string, n int, f Filter) ([]Event, error) {
 	}
 	var present []dated
 	for _, file := range files {
-		if f.Session != "" && file.session != f.Session {
+		if f.Session != "" && file.session != f.Session || before != nil && file.started.After(before.Time) {
 			continue
 		}
 		info, err := os.Stat(filepath.Join(dir, file.name))
@@ -50,12 +65,12 @@ func Tail(dir string, n int, f Filter) ([]Event, error) {
 		if len(out) == n && older(file.info, out[0].Time) || older(file.info, f.Since) {
 			break
 		}
-		events, err := tailFile(filepath.Join(dir, file.name), n, f)
+		events, err := tailFile(filepath.Join(dir, file.name), n, f, before)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, events...)
-		slices.SortStableFunc(out, func(a, b Event) int { return a.Time.Compare(b.Time) })
+		slices.SortStableFunc(out, byTime)
 		if len(out) > n {
 			out = slices.Delete(out, 0, len(out)-n)
 		}
@@ -63,8 +78,9 @@ func Tail(dir string, n int, f Filter) ([]Event, error) {
 	return out, nil
 }
 
-// tailFile returns the last n events of one file that f takes, in its order.
-func tailFile(path string, n int, f Filter) ([]Event, error) {
+// tailFile returns the last n events of one file that f takes, in its order,
+// of those before an event; nil is of all.
+func tailFile(path string, n int, f Filter, before *Event) ([]Event, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -74,19 +90,25 @@ func tailFile(path string, n int, f Filter) ([]Event, error) {
 	}
 	defer file.Close()
 	var out []Event
-	err = linesBackward(file, func(line []byte) bool {
-		var e Event
-		if json.Unmarshal(line, &e) != nil {
-			return true
-		}
-		if e.Time.Before(f.Since) {
-			return false
-		}
-		if f.Match(&e) {
-			out = append(out, e)
-		}
-		return len(out) < n
-	})
+	end, err := wholeLines(file)
+	if err == nil && before != nil {
+		end, err = linesUntil(file, end, before.Time)
+	}
+	if err == nil {
+		err = linesBackward(file, end, func(line []byte) bool {
+			var e Event
+			if json.Unmarshal(line, &e) != nil {
+				return true
+			}
+			if e.Time.Before(f.Since) {
+				return false
+			}
+			if f.Match(&e) && (before == nil || byTime(e, *before) < 0) {
+				out = append(out, e)
+			}
+			return len(out) < n
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read audit: %w", err)
 	}
@@ -94,13 +116,43 @@ func tailFile(path string, n int, f Filter) ([]Event, error) {
 	return out, nil
 }
 
-// linesBackward calls fn with each complete line of f, without its line break,
-// from the last to the first, until fn returns false. Lines longer than
-// maxLine are left out.
-func linesBackward(f *os.File, fn func(line []byte) bool) error {
-	end, err := wholeLines(f)
-	if err != nil || end == 0 {
-		return err
+// linesUntil is an end of a line, of the first end bytes of f, that has every
+// line not after t before it and few others: a file of a million lines is not
+// read to its end for a page from its middle. It takes the times in a file to
+// ascend; what a clock that was set back put elsewhere may be left out.
+func linesUntil(f *os.File, end int64, t time.Time) (int64, error) {
+	var line []byte
+	from, to := int64(0), end
+	for to-from > backward {
+		if line == nil {
+			line = make([]byte, 2*maxLine)
+		}
+		middle := from + (to-from)/2
+		n, err := f.ReadAt(line[:min(int64(len(line)), to-middle)], middle)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		_, rest, began := bytes.Cut(line[:n], []byte{'\n'})
+		whole, _, ended := bytes.Cut(rest, []byte{'\n'})
+		var e Event
+		if !began || !ended || json.Unmarshal(whole, &e) != nil {
+			return to, nil // what cannot be read says no time
+		}
+		if e.Time.After(t) {
+			to = middle + int64(n-len(rest)) // the end of the line before
+			continue
+		}
+		from = middle
+	}
+	return to, nil
+}
+
+// linesBackward calls fn with each line of the first end bytes of f, without its
+// line break, from the last to the first, until fn returns false. Lines longer
+// than maxLine are left out.
+func linesBackward(f *os.File, end int64, fn func(line []byte) bool) error {
+	if end == 0 {
+		return nil
 	}
 	end-- // the last line break
 	chunk := make([]byte, backward)

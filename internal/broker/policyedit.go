@@ -85,6 +85,9 @@ func (b *Broker) AddPolicy(ctx context.Context, p vaultfile.Policy) (id string, 
 	return id, err
 }
 
+// PolicyWords is a line in words: "ask POST at linear".
+func PolicyWords(p vaultfile.Policy) string { return ruleWords(&p) }
+
 func ruleWords(p *vaultfile.Policy) string {
 	r := ruleOf(p)
 	return r.String()

@@ -33,8 +33,15 @@ type Options struct {
 type Desk struct {
 	o Options
 
-	mu     sync.Mutex
-	broker *broker.Broker // nil until it is open
+	mu       sync.Mutex
+	broker   *broker.Broker // nil until it is open
+	replaced chan struct{}  // closed when broker is another one
+	openedAt time.Time      // before it was opened, by the system's clock
+	until    time.Time      // when the identity locks by itself; zero where nobody knows
+	notes    []string       // what was done for this device meanwhile, newest last
+	sessions *sessions      // that Watch follows; nil while it does not
+
+	looking attention
 }
 
 var _ tui.Backend = (*Desk)(nil)
@@ -49,7 +56,7 @@ func New(o Options) *Desk {
 	}
 	o.Broker.Paths, o.Broker.Getenv, o.Broker.Spawn = o.Paths, o.Getenv, o.Spawn
 	o.Broker.Any = true // one vault that cannot be opened does not hide the others
-	return &Desk{o: o}
+	return &Desk{o: o, replaced: make(chan struct{})}
 }
 
 // open returns the broker, opened if it is not yet. Its error has advice.
@@ -59,12 +66,39 @@ func (d *Desk) open(ctx context.Context) (*broker.Broker, error) {
 	if d.broker != nil {
 		return d.broker, nil
 	}
+	at := time.Now()
 	b, err := broker.Open(ctx, d.o.Broker)
 	if err != nil {
 		return nil, d.advise(err)
 	}
-	d.broker = b
+	d.put(b)
+	d.openedAt = at
 	return b, nil
+}
+
+// put takes another broker, or nil; the lock is held.
+func (d *Desk) put(b *broker.Broker) {
+	d.broker = b
+	close(d.replaced)
+	d.replaced = make(chan struct{})
+}
+
+// opened is the broker, if it is open, and what is closed when there is another.
+func (d *Desk) opened() (*broker.Broker, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broker, d.replaced
+}
+
+// keptNotes bounds the notes: what is older was seen, or never will be.
+const keptNotes = 5
+
+// note keeps a line of what was done for this device.
+func (d *Desk) note(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.notes = append(d.notes, line)
+	d.notes = d.notes[max(0, len(d.notes)-keptNotes):]
 }
 
 // advise adds to an error the command that mends it; nil stays nil.

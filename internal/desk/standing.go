@@ -3,6 +3,9 @@ package desk
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
+	"time"
 
 	"kb/internal/broker"
 	"kb/internal/hint"
@@ -14,35 +17,111 @@ import (
 func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	s := tui.Standing{Path: d.o.Paths.Vault(), Dir: d.o.Dir}
 	b, err := d.open(ctx)
+	if err == nil && b.Locked() {
+		d.drop()
+		b, err = d.open(ctx)
+	}
+	if err == nil {
+		err = d.advise(closed(b))
+	}
 	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return s, err
+		}
 		s.State, s.Reason, s.Fix = stateOf(err), err.Error(), hint.Fix(err)
 		s.Wrapped = s.State == tui.VaultLocked
 		return s, nil
 	}
 	s.State, s.Path, s.Device, s.Wrapped = tui.VaultOpen, b.VaultPath(), b.DeviceName(), b.IdentityHeld()
+	d.mu.Lock()
+	if s.Wrapped && d.until.After(d.o.Now()) {
+		s.Locks = d.until
+	}
+	notes := slices.Clone(d.notes)
+	d.mu.Unlock()
 	decision, err := b.Decide(ctx, broker.DecideSpec{Dir: d.o.Dir, Environ: d.o.Environ, ReportOnly: true})
 	if err != nil {
 		s.Why = err.Error()
 	} else {
 		s.Profile, s.Why = b.Show(decision.Match.Profile), decision.Match.Reason
 	}
-	s.Attention = b.Attention()
+	s.Attention = append(notes, d.looking.at(b)...)
 	return s, nil
 }
 
+// closed is why no vault can be used any more that was open once: the file is
+// gone, or is not one that this device trusts. While one of several can be, the
+// others are what Attention tells of.
+func closed(b *broker.Broker) error {
+	var why error
+	for _, v := range b.Vaults() {
+		if v.Err == nil {
+			return nil
+		}
+		if why == nil || v.Default {
+			why = v.Err
+		}
+	}
+	return why
+}
+
 // stateOf is what an error of opening the vault means. A vault that this device
-// knows and whose file is gone is no first run.
+// knows and whose file is gone is no first run, nor is one that it asked to be
+// let into.
 func stateOf(err error) tui.VaultState {
 	var missing *broker.MissingVaultError
 	switch {
-	case errors.As(err, &missing):
+	case errors.As(err, &missing), errors.Is(err, broker.ErrNotApproved), errors.Is(err, broker.ErrNeedsCode):
 		return tui.VaultRefused
-	case errors.Is(err, broker.ErrNotApproved), errors.Is(err, broker.ErrNeedsCode):
-		return tui.VaultRefused // it asked to be let in
 	case errors.Is(err, broker.ErrNoIdentity), errors.Is(err, broker.ErrNoVault):
 		return tui.VaultNone
 	case errors.Is(err, broker.ErrLocked):
 		return tui.VaultLocked
 	}
 	return tui.VaultRefused
+}
+
+// attentionPatience is how long Standing waits for what a person should see to.
+// Logins whose secrets are in another manager may take seconds to be looked at;
+// the rest is there within it.
+const attentionPatience = 50 * time.Millisecond
+
+// attention looks at what a person should see to, one look at a time.
+type attention struct {
+	mu      sync.Mutex
+	lines   []string
+	looking chan struct{} // nil: nobody looks
+	told    func()        // is told when the lines are others than were given; may be nil
+}
+
+// at is what a person should see to, as far as it is known soon.
+func (a *attention) at(b *broker.Broker) []string {
+	a.mu.Lock()
+	if a.looking == nil {
+		a.looking = make(chan struct{})
+		go a.look(b, a.looking)
+	}
+	done := a.looking
+	a.mu.Unlock()
+	patience := time.NewTimer(attentionPatience)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lines
+}
+
+func (a *attention) look(b *broker.Broker, done chan struct{}) {
+	lines := b.Attention()
+	a.mu.Lock()
+	changed, told := !slices.Equal(a.lines, lines), a.told
+	a.lines, a.looking = lines, nil
+	a.mu.Unlock()
+	close(done)
+	if changed && told != nil {
+		told()
+	}
 }

@@ -17,7 +17,7 @@ func TestAttackHugeBlobInTheVaultsPlace(t *testing.T) {
 	w := newWorld(t)
 	w.repo("laptop")
 	good := w.run("laptop", "rev-parse", "HEAD:kb/vault.age")
-	const size = 512 << 20
+	const size = 3 * maxBlob
 	if err := os.Truncate(w.path("laptop/kb/vault.age"), size); err != nil {
 		t.Fatal(err)
 	}
