@@ -71,7 +71,8 @@ type Backend interface {
 	AuditTail(ctx context.Context, n int, f audit.Filter) ([]audit.Event, error)
 	AuditBefore(ctx context.Context, e audit.Event, n int, f audit.Filter) ([]audit.Event, error)
 	// AuditFollow hands over events as they are written, in batches, some
-	// twenty a second at most, until ctx ends.
+	// twenty a second at most, until ctx ends. The first batch is empty and says that
+	// every event written from then on will be given.
 	AuditFollow(ctx context.Context, events func([]audit.Event)) error
 	AuditVerify(ctx context.Context) (string, error)
 	// AuditExport writes what f takes to a new file and returns its path.

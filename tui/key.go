@@ -52,6 +52,17 @@ func (m *Model) oneKey(msg tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
+// asker is a screen that may have to ask for more after a person has moved in its
+// rows, or filtered them.
+type asker interface{ moved() tea.Cmd }
+
+func (m *Model) moved() tea.Cmd {
+	if s, ok := m.screens[m.at].(asker); ok {
+		return s.moved()
+	}
+	return nil
+}
+
 // run does what a use is for, or says why not.
 func (m *Model) run(u use) tea.Cmd {
 	if u.off != "" {

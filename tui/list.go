@@ -15,10 +15,12 @@ type list[T any] struct {
 
 	all    []T
 	shown  []T
-	cursor int // index in shown
-	top    int // first row on the screen
-	head   int // lines above the rows, as of the last table
-	rows   int // that were drawn then
+	cursor int  // index in shown
+	top    int  // first row on the screen
+	head   int  // lines above the rows, as of the last table
+	rows   int  // that were drawn then
+	bare   bool // no headings
+	away   bool // the focus is elsewhere: no cursor is drawn
 	filter string
 	marked map[string]bool
 }
@@ -148,7 +150,7 @@ func (l *list[T]) window(h int) (from, to int) {
 
 // table draws the rows in a table w by h cells with its headings.
 func (l *list[T]) table(t *draw.Theme, columns []draw.Column, w, h int, row func(T) []draw.Cell) []string {
-	b := draw.Table{Columns: columns, Marked: map[int]bool{}, Bare: h < 3}
+	b := draw.Table{Columns: columns, Marked: map[int]bool{}, Bare: l.bare || h < 3}
 	if !b.Bare {
 		h--
 	}
@@ -157,7 +159,9 @@ func (l *list[T]) table(t *draw.Theme, columns []draw.Column, w, h int, row func
 	if !b.Bare {
 		l.head = 1
 	}
-	b.Cursor = l.cursor - from
+	if b.Cursor = l.cursor - from; l.away {
+		b.Cursor = -1
+	}
 	for i, r := range l.shown[from:to] {
 		b.Rows = append(b.Rows, row(r))
 		b.Marked[i] = l.marked[l.key(r)]

@@ -62,12 +62,13 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		s.second = 10 * time.Second
 	}
 	m := &Model{shared: s, verbs: o.Verbs}
+	logins, audit := newLogins(s), newAuditLog(s)
 	m.screens = [screenCount]screen{
-		&plainScreen{shared: s, title: "Home", list: newList(same, same)},
+		newHome(s, logins, audit),
 		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
-		newLogins(s),
+		logins,
 		newProviders(s),
-		&plainScreen{shared: s, title: "Audit", list: newList(same, same)},
+		audit,
 		newApprovals(s),
 		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
@@ -124,9 +125,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.inDetail = m.inDetail && m.here == layoutOne
 		changed = true
 	case tea.KeyMsg:
-		return m, m.key(msg)
+		return m, tea.Batch(m.key(msg), m.moved())
 	case tea.MouseMsg:
-		cmd := m.mouse(msg)
+		cmd := tea.Batch(m.mouse(msg), m.moved())
 		m.raise()
 		return m, cmd
 	case ticked:

@@ -24,9 +24,7 @@ func (s *plainScreen) view(w, h int) []string {
 }
 
 var (
-	homeBindings    []binding
 	profileBindings []binding
-	auditBindings   []binding
 	doctorBindings  []binding
 	vaultBindings   []binding
 )

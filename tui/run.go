@@ -53,10 +53,17 @@ func Run(ctx context.Context, o Options) error {
 		defer g.caught()
 		watching <- o.Backend.Watch(life, func(c Change) { p.Send(c) })
 	}()
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		defer g.caught()
+		follow(life, o.Backend, p.Send)
+	}()
 	_, err = p.Run()
 	cause := context.Cause(life)
 	end(nil)
 	<-watching
+	<-following
 	switch crash := g.crash(); {
 	case crash != nil:
 		return crash
