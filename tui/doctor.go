@@ -22,7 +22,7 @@ var doctorBindings = []binding{
 type doctor struct {
 	*shared
 	list   list[Check]
-	detail scroll
+	detail pager
 	panel  int
 	row    string // that the detail was drawn of
 
@@ -216,7 +216,7 @@ func (s *doctor) counts(w int) string {
 			words = append(words, fmt.Sprintf("%d %s", n[state], checkWord(state)))
 		}
 	}
-	all := counted(len(s.list.all), "check") + ": " + strings.Join(words, ", ")
+	all := plural(len(s.list.all), "check") + ": " + strings.Join(words, ", ")
 	if w == 0 || draw.Width(all) <= w {
 		return all
 	}
@@ -241,9 +241,9 @@ func (s *doctor) hint() string {
 	case s.busy:
 		return "looking; what ends first is shown first"
 	case failed > 0:
-		return counted(failed, "check") + " failed; enter says what that means and what mends it"
+		return plural(failed, "check") + " failed; enter says what that means and what mends it"
 	case warned > 0:
-		return "nothing is broken; " + counted(warned, "check") + " should be looked at"
+		return "nothing is broken; " + plural(warned, "check") + " should be looked at"
 	case len(s.list.all) > 0:
 		return "all is well"
 	}
@@ -255,9 +255,9 @@ var doctorColumns = []draw.Column{{Title: "CHECK", Width: 12}, {Title: "FOUND", 
 func (s *doctor) view(w, h int) []string {
 	switch {
 	case s.err != nil && len(s.list.all) == 0:
-		return s.failure("Doctor", "Could not look", s.err, w, h)
+		return s.failed("Doctor", s.err, w, h)
 	case len(s.list.all) == 0:
-		return s.blank("Doctor", w, h, draw.Working, "~ looking")
+		return s.instead("Doctor", w, h, draw.Working, "~ looking")
 	}
 	return s.master(w, h, false, s.viewList, s.viewDetail)
 }
@@ -293,7 +293,7 @@ func (s *doctor) viewDetail(w, h int) []string {
 		return s.theme.Panel(draw.Panel{Title: "Details", Focused: s.panel == 1}, w, h)
 	}
 	if c.Name != s.row {
-		s.row, s.detail = c.Name, scroll{}
+		s.row, s.detail = c.Name, pager{}
 	}
 	inner := draw.Inner(w)
 	var lines []string

@@ -9,8 +9,11 @@ import (
 
 func someChecks() []Check {
 	return []Check{
-		{Name: "vault", State: CheckRunning}, {Name: "git", State: CheckRunning}, {Name: "isolation", State: CheckRunning},
-		{Name: "logins", State: CheckRunning}, {Name: "config", State: CheckRunning},
+		{Name: "vault", State: CheckRunning},
+		{Name: "git", State: CheckRunning},
+		{Name: "isolation", State: CheckRunning},
+		{Name: "logins", State: CheckRunning},
+		{Name: "config", State: CheckRunning},
 		{Name: "git", State: CheckOK, Line: "committed in /home/me/dotfiles, level with origin/main as of the last fetch"},
 		{Name: "config", State: CheckSkipped, Line: "there is none: all is as built in"},
 		{

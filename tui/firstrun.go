@@ -20,7 +20,7 @@ var startBindings = []binding{
 	{id: "start.import", keys: []string{"i"}, does: "import", help: "make a vault, and take over the logins of other programs", verb: "kb import"},
 	{id: "locked.unlock", keys: []string{"u", "enter"}, does: "unlock", help: "open this device's key with its passphrase", verb: "kb unlock"},
 	{id: "refused.again", keys: []string{"r"}, does: "look again", help: "try to open the vault again"},
-	{id: "refused.mend", keys: []string{"x"}, does: "mend", help: "run one of the commands that mend it", verb: "kb vault accept"},
+	{id: "refused.mend", keys: []string{"m"}, does: "mend", help: "run one of the commands that mend it", verb: "kb vault accept"},
 	{id: "refused.copy", keys: []string{"y"}, does: "copy", help: "copy what is wrong"},
 }
 

@@ -151,13 +151,13 @@ func TestUnlock(t *testing.T) {
 func TestRefusedVaultIsMended(t *testing.T) {
 	f := &fake{standing: Standing{State: VaultRefused, Reason: "older", Fix: "take this one knowingly: kb vault accept"}}
 	b := newBoard(t, f, 60, 20)
-	_, cmd := b.m.Update(keyMsg("x"))
+	_, cmd := b.m.Update(keyMsg("m"))
 	if cmd == nil {
-		t.Fatal("x does nothing")
+		t.Fatal("m does nothing")
 	}
 	f.standing.Fix = ""
 	b.run(ask(b.m.ctx, &b.m.world.standing, f.Standing))
-	if b.press("x"); !strings.Contains(b.frame(), "no command mends it") {
-		t.Errorf("x says nothing:\n%s", b.frame())
+	if b.press("m"); !strings.Contains(b.frame(), "no command mends it") {
+		t.Errorf("m says nothing:\n%s", b.frame())
 	}
 }

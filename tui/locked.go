@@ -108,5 +108,5 @@ func (p *refusedPage) view(w, h int) []string {
 	if s.Fix != "" {
 		texts = append(texts, s.Fix)
 	}
-	return p.blank("kb", w, h, draw.Failed, texts...)
+	return p.instead("kb", w, h, draw.Failed, texts...)
 }
