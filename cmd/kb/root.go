@@ -50,7 +50,7 @@ func newRoot(a *app) *cobra.Command {
 		newProfile(a), newRule(a), newPolicy(a), newPin(a),
 		newLogin(a), newLogout(a), newRefresh(a), newImport(a), newReference(a), newProvider(a),
 		newVault(a), newSync(a), newDevice(a), newAudit(a), newConfig(a),
-		newDemo(a), newVersion(a),
+		newDoctor(a), newDemo(a), newVersion(a),
 	)
 	return root
 }
