@@ -161,8 +161,8 @@ func TestHomeFailsKeepsRows(t *testing.T) {
 	}
 }
 
-// hostile is text of an agent that would like to own the terminal.
-const hostile = "\x1b[2J\x1b]52;c;ZXZpbA==\a\u202eevil\u2066\r\n\x00\u009b31m日本語👩‍💻e\u0301"
+// ofAgent is text of an agent that would like to own the terminal.
+const ofAgent = "\x1b[2J\x1b]52;c;ZXZpbA==\a\u202eevil\u2066\r\n\x00\u009b31m日本語👩‍💻e\u0301"
 
 // TestLiveHostileText: what others wrote is drawn as text, whatever the size.
 func TestLiveHostileText(t *testing.T) {
@@ -170,24 +170,24 @@ func TestLiveHostileText(t *testing.T) {
 	f := acme()
 	for i := range f.sessions {
 		s := &f.sessions[i]
-		s.ID, s.Agent, s.Dir, s.Remote, s.Reason, s.Profile = s.ID+hostile, hostile, "/"+hostile, hostile, hostile, hostile
-		s.Hosts = []Host{{hostile, hostile, hostile}}
+		s.ID, s.Agent, s.Dir, s.Remote, s.Reason, s.Profile = s.ID+ofAgent, ofAgent, "/"+ofAgent, ofAgent, ofAgent, ofAgent
+		s.Hosts = []Host{{ofAgent, ofAgent, ofAgent}}
 		for j := range s.Waiting {
 			r := &s.Waiting[j]
-			r.Agent, r.Method, r.Host, r.Path = hostile, hostile, hostile, hostile
+			r.Agent, r.Method, r.Host, r.Path = ofAgent, ofAgent, ofAgent, ofAgent
 		}
 	}
 	for i := range f.logins {
 		l := &f.logins[i]
-		l.Reason, l.Account, l.State, l.Scopes = hostile, hostile, "needs login", []string{hostile}
-		l.Provider += hostile
+		l.Reason, l.Account, l.State, l.Scopes = ofAgent, ofAgent, "needs login", []string{ofAgent}
+		l.Provider += ofAgent
 	}
 	for i := range f.events {
 		e := &f.events[i]
-		e.Profile, e.Provider, e.Login, e.Reason, e.Method, e.Host, e.Path, e.Error, e.Detail, e.Action = hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile
-		e.Session += hostile
+		e.Profile, e.Provider, e.Login, e.Reason, e.Method, e.Host, e.Path, e.Error, e.Detail, e.Action = ofAgent, ofAgent, ofAgent, ofAgent, ofAgent, ofAgent, ofAgent, ofAgent, ofAgent, ofAgent
+		e.Session += ofAgent
 	}
-	f.standing.Attention = []string{hostile}
+	f.standing.Attention = []string{ofAgent}
 	for _, size := range []struct{ w, h int }{{100, 30}, {60, 20}, {40, 12}} {
 		for _, keys := range [][]string{{}, {"tab"}, {"tab", "tab"}, {"d"}, {"enter"}, {"5", "k"}, {"5", "enter"}, {"5", "s"}, {"5", "p"}} {
 			b := newBoard(t, f, size.w, size.h)
