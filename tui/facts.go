@@ -19,7 +19,7 @@ func (s *shared) facts(w int, all ...fact) []string {
 	column := 0
 	for _, f := range all {
 		if f.text != "" {
-			column = max(column, draw.Width(f.name))
+			column = max(column, draw.Width(draw.Clean(f.name)))
 		}
 	}
 	column = min(column+2, w/2)
@@ -28,7 +28,7 @@ func (s *shared) facts(w int, all ...fact) []string {
 		if f.text == "" {
 			continue
 		}
-		name := f.name
+		name := draw.Clean(f.name)
 		for part := range strings.SplitSeq(f.text, "\n") {
 			for _, line := range draw.Wrap(draw.Clean(part), w-column) {
 				lines = append(lines, s.theme.Paint(draw.Muted, s.theme.Fit(name, column))+s.theme.Paint(f.role, s.theme.Fit(line, w-column)))

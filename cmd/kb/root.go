@@ -45,7 +45,7 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		newExec(a), newWhich(a), newStatus(a),
+		newExec(a), newWhich(a), newStatus(a), newSession(a), newApprove(a), newDeny(a),
 		newInit(a), newUnlock(a), newLock(a),
 		newProfile(a), newRule(a), newPolicy(a), newPin(a),
 		newLogin(a), newLogout(a), newRefresh(a), newImport(a), newReference(a), newProvider(a),
