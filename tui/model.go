@@ -70,14 +70,12 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		newProviders(s),
 		audit,
 		newApprovals(s),
-		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
+		newDoctor(s),
 		newVaultScreen(s),
 	}
 	m.pages = newPages(s)
 	return m, nil
 }
-
-func same(s string) string { return s }
 
 // Init implements tea.Model. What the screens show is asked for when it is known
 // that there is a vault that opens.
