@@ -24,7 +24,7 @@ func newClocked(t *testing.T, f *fake, w, h int) *clocked {
 // pass moves the clock, and lets the dashboard see that.
 func (c *clocked) pass(d time.Duration) {
 	c.time = c.time.Add(d)
-	c.send(struct{}{}) // not ticked, whose next one would be waited for
+	c.send(ticked{})
 	c.m.View()
 }
 

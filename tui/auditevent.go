@@ -161,7 +161,7 @@ func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
 	}
 	rate, n, minutes := s.spark(e.Session, bars)
 	if rate != "" {
-		rate += "  " + counted(n, "request") + " in " + minutes
+		rate += "  " + plural(n, "request") + " in " + minutes
 	}
 	when := e.Time.In(zone).Format("2006-01-02 15:04:05.000")
 	if !e.Ended.IsZero() {

@@ -259,7 +259,7 @@ func (s *home) useStop() use {
 	}
 	question := fmt.Sprintf("Stop session %s? %s in %s is ended, and what it has not saved is lost.", session.ID, session.Agent, s.short(session.Dir))
 	if n := len(session.Waiting); n > 0 {
-		question += fmt.Sprintf(" %s of it that %s for you %s refused.", counted(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
+		question += fmt.Sprintf(" %s of it that %s for you %s refused.", plural(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
 	}
 	u.run = func() tea.Cmd {
 		return open(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
@@ -278,7 +278,7 @@ func verbOf(n int, one, many string) string {
 	return many
 }
 
-func waitText(n int) string { return counted(n, "request") + " " + verbOf(n, "waits", "wait") }
+func waitText(n int) string { return plural(n, "request") + " " + verbOf(n, "waits", "wait") }
 
 // hint is what is most urgent, with the key that does something about it.
 func (s *home) hint() string {

@@ -28,7 +28,7 @@ var loginBindings = []binding{
 type logins struct {
 	*shared
 	list   list[Login]
-	detail scroll
+	detail pager
 	panel  int
 	shown  []Login // that the list was made of
 	row    string  // that the detail was drawn of

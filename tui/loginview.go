@@ -10,7 +10,7 @@ import (
 var loginColumns = []draw.Column{
 	{Title: "LOGIN", Width: 14, Grow: true},
 	{Title: "PROFILE", Width: 10},
-	{Title: "KIND", Width: 14, Drop: 1},
+	{Title: "KIND", Width: 16, Drop: 1},
 	{Title: "STATE", Width: 13},
 	{Title: "EXPIRES", Width: 8},
 	{Title: "REFRESH", Width: 10, Drop: 2},
@@ -20,15 +20,15 @@ var loginColumns = []draw.Column{
 func (s *logins) view(w, h int) []string {
 	switch logins := &s.world.logins; {
 	case !logins.loaded:
-		return s.blank("Logins", w, h, draw.Working, "~ reading the logins")
+		return s.instead("Logins", w, h, draw.Working, "~ reading the logins")
 	case logins.err != nil && len(logins.value) == 0:
-		return s.failure("Logins", "Could not read the logins", logins.err, w, h)
+		return s.failed("Logins", logins.err, w, h)
 	case len(logins.value) == 0:
 		where := "No logins yet"
 		if p := s.world.standing.value.Profile; p != "" {
 			where = "No logins in profile " + p + " yet"
 		}
-		return s.blank("Logins", w, h, draw.Accent, where, "l  log in at a provider", "i  import from claude-code, codex, gemini-cli or gh")
+		return s.instead("Logins", w, h, draw.Accent, where, "l  log in at a provider", "i  import from claude-code, codex, gemini-cli or gh")
 	}
 	return s.master(w, h, false, s.viewList, s.viewDetail)
 }
@@ -89,7 +89,7 @@ func (s *logins) viewDetail(w, h int) []string {
 		return s.theme.Panel(draw.Panel{Title: "Details", Focused: s.panel == 1, Lines: []string{s.theme.Fit("no login has these words", draw.Inner(w))}}, w, h)
 	}
 	if row := s.list.key(l); row != s.row {
-		s.row, s.detail = row, scroll{}
+		s.row, s.detail = row, pager{}
 	}
 	lines := s.detail.window(s.loginFacts(&l, draw.Inner(w)), h-2)
 	return s.theme.Panel(draw.Panel{
@@ -163,7 +163,7 @@ func (s *logins) usedBy(l *Login) string {
 				}
 			}
 			if waits > 0 {
-				name += " (" + counted(waits, "request") + " waiting)"
+				name += " (" + plural(waits, "request") + " waiting)"
 			}
 			names = append(names, name)
 			break

@@ -113,6 +113,7 @@ type ticked struct{}
 // Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmds []tea.Cmd
+	changed := false // what the screens look at
 	if f, ok := msg.(finished); ok {
 		m.jobs.drop(f.job)
 		msg = f.done
@@ -122,6 +123,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.w, m.h = msg.Width, msg.Height
 		m.here = layoutOf(m.w, m.h)
 		m.inDetail = m.inDetail && m.here == layoutOne
+		changed = true
 	case tea.KeyMsg:
 		return m, tea.Batch(m.key(msg), m.moved())
 	case tea.MouseMsg:
@@ -130,6 +132,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, cmd
 	case ticked:
 		m.tick++
+		changed = true
 		m.notices.fade(m.now())
 		cmds = append(cmds, m.wait(m.second, ticked{}))
 	case Change:
@@ -147,7 +150,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			cmds = append(cmds, m.everything())
 		}
 	default:
-		cmds = append(cmds, m.taken(msg))
+		var cmd tea.Cmd
+		cmd, changed = m.taken(msg)
+		cmds = append(cmds, cmd)
 	}
 	for _, d := range append([]dialog(nil), m.dialogs...) {
 		cmd, over := d.update(msg)
@@ -161,7 +166,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	for _, s := range m.screens {
 		cmds = append(cmds, s.update(msg))
-		s.changed()
+		if changed {
+			s.changed()
+		}
 	}
 	m.raise()
 	return m, tea.Batch(cmds...)
@@ -205,32 +212,29 @@ func (m *Model) close(d dialog) {
 }
 
 // taken keeps a backend's answer, and asks again where something has changed
-// meanwhile.
-func (m *Model) taken(msg tea.Msg) tea.Cmd {
-	w, now := &m.world, m.now()
+// meanwhile. It reports whether it was one.
+func (m *Model) taken(msg tea.Msg) (again tea.Cmd, ok bool) {
+	w, b := &m.world, m.backend
 	switch msg := msg.(type) {
 	case answer[Standing]:
-		return m.stands(msg)
+		return m.stands(msg), true
 	case answer[[]Session]:
-		if w.sessions.take(msg, now) {
-			return ask(m.ctx, &w.sessions, m.backend.Sessions)
-		}
+		return keep(m, &w.sessions, msg, b.Sessions), true
 	case answer[[]Login]:
-		if w.logins.take(msg, now) {
-			return ask(m.ctx, &w.logins, m.backend.Logins)
-		}
+		return keep(m, &w.logins, msg, b.Logins), true
 	case answer[Profiles]:
-		if w.profiles.take(msg, now) {
-			return ask(m.ctx, &w.profiles, m.backend.Profiles)
-		}
+		return keep(m, &w.profiles, msg, b.Profiles), true
 	case answer[[]Provider]:
-		if w.providers.take(msg, now) {
-			return ask(m.ctx, &w.providers, m.backend.Providers)
-		}
+		return keep(m, &w.providers, msg, b.Providers), true
 	case answer[Vault]:
-		if w.vault.take(msg, now) {
-			return ask(m.ctx, &w.vault, m.backend.Vault)
-		}
+		return keep(m, &w.vault, msg, b.Vault), true
+	}
+	return nil, false
+}
+
+func keep[T any](m *Model, s *source[T], a answer[T], get func(context.Context) (T, error)) tea.Cmd {
+	if s.take(a, m.now()) {
+		return ask(m.ctx, s, get)
 	}
 	return nil
 }

@@ -22,7 +22,13 @@ type board struct {
 
 func newBoard(t *testing.T, f *fake, w, h int) *board {
 	t.Helper()
-	m, err := New(t.Context(), Options{Backend: f, Now: func() time.Time { return at }, Looks: Looks{NoColor: true}})
+	return newBoardWith(t, f, Options{Looks: Looks{NoColor: true}}, w, h)
+}
+
+func newBoardWith(t *testing.T, f *fake, o Options, w, h int) *board {
+	t.Helper()
+	o.Backend, o.Now = f, func() time.Time { return at }
+	m, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ var providerBindings = []binding{
 type providerScreen struct {
 	*shared
 	list   list[Provider]
-	detail scroll
+	detail pager
 	panel  int
 	shown  []Provider // that the list was made of
 	own    int        // definitions of the user's own
@@ -76,11 +76,11 @@ func (s *providerScreen) hint() string {
 	if len(s.shown) == 0 {
 		return ""
 	}
-	hint := counted(len(s.shown), "provider") + ", "
+	hint := plural(len(s.shown), "provider") + ", "
 	if s.own == 0 {
 		return hint + "all of them built in; n adds one of your own"
 	}
-	return hint + counted(s.own, "definition") + " of your own"
+	return hint + plural(s.own, "definition") + " of your own"
 }
 
 func (s *providerScreen) uses() []use {
@@ -195,9 +195,9 @@ var providerColumns = []draw.Column{
 func (s *providerScreen) view(w, h int) []string {
 	switch p := &s.world.providers; {
 	case !p.loaded:
-		return s.blank("Providers", w, h, draw.Working, "~ reading the catalogue")
+		return s.instead("Providers", w, h, draw.Working, "~ reading the catalogue")
 	case p.err != nil && len(p.value) == 0:
-		return s.failure("Providers", "Could not read the catalogue", p.err, w, h)
+		return s.failed("Providers", p.err, w, h)
 	}
 	return s.master(w, h, false, s.viewList, s.viewDetail)
 }
@@ -231,7 +231,7 @@ func (s *providerScreen) viewDetail(w, h int) []string {
 		return s.theme.Panel(draw.Panel{Title: "Details", Focused: s.panel == 1, Lines: []string{s.theme.Fit("no provider has these words", draw.Inner(w))}}, w, h)
 	}
 	if row := p.Vault + "\x00" + p.Name; row != s.row {
-		s.row, s.detail = row, scroll{}
+		s.row, s.detail = row, pager{}
 	}
 	unverified := ""
 	if p.Unverified {

@@ -41,9 +41,9 @@ func (m *Model) tabs() []tab {
 		return nil
 	}
 	var tabs []tab
-	x := 0
+	x, waiting := 0, m.world.waits()
 	for i := range m.screens {
-		n := draw.Width(m.tabText(i))
+		n := draw.Width(m.tabText(i, waiting))
 		tabs = append(tabs, tab{1, x, x + n, i})
 		x += n
 	}
@@ -51,10 +51,10 @@ func (m *Model) tabs() []tab {
 }
 
 // tabText is a screen's name in the line of tabs.
-func (m *Model) tabText(i int) string {
+func (m *Model) tabText(i, waiting int) string {
 	name := fmt.Sprintf("%d %s", i+1, m.screens[i].name())
-	if n := len(m.world.waiting()); i == screenApprovals && n > 0 {
-		name += fmt.Sprintf(" %d!", n)
+	if i == screenApprovals && waiting > 0 {
+		name += fmt.Sprintf(" %d!", waiting)
 	}
 	if i == m.at {
 		return "[" + name + "]"
@@ -65,17 +65,14 @@ func (m *Model) tabText(i int) string {
 // head is the line of what is where, and the tabs; on a small screen one line of
 // both.
 func (m *Model) head() []string {
-	t, waiting := m.theme, len(m.world.waiting())
+	t, waiting := m.theme, m.world.waits()
 	standing := m.world.standing
 	profile, role := "profile "+draw.Clean(standing.value.Profile), draw.Plain
 	if standing.value.Profile == "" && standing.loaded {
 		profile, role = "no profile", draw.Attention
 	}
 	if m.here != layoutFull {
-		left := fmt.Sprintf(" kb %s %d/%d", m.tabText(m.at), m.at+1, len(m.screens))
-		if m.at == screenApprovals {
-			left = fmt.Sprintf(" kb [%d %s] %d/%d", m.at+1, m.screens[m.at].name(), m.at+1, len(m.screens))
-		}
+		left := fmt.Sprintf(" kb %s %d/%d", m.tabText(m.at, 0), m.at+1, len(m.screens))
 		right := []part{{strings.TrimPrefix(profile, "profile "), role}}
 		if waiting > 0 {
 			right = append(right, part{fmt.Sprintf("%d waiting!", waiting), draw.Attention})
@@ -95,7 +92,7 @@ func (m *Model) head() []string {
 		case i == screenApprovals && waiting > 0:
 			role = draw.Attention
 		}
-		tabs.WriteString(t.Paint(role, m.tabText(i)))
+		tabs.WriteString(t.Paint(role, m.tabText(i, waiting)))
 	}
 	return []string{m.ends(left, m.vaultParts(waiting)), draw.Exact(tabs.String(), m.w)}
 }
@@ -225,7 +222,11 @@ func (m *Model) over(lines []string) []string {
 		under := lines[top+i]
 		before := draw.Exact(ansi.Truncate(under, left, ""), left)
 		after := ansi.TruncateLeft(under, left+w, "")
-		after = strings.Repeat(" ", max(0, m.w-left-w-draw.Width(after))) + after
+		room := m.w - left - w
+		if draw.Width(after) > room { // the edge is in the middle of a wide character
+			after = ansi.TruncateLeft(under, left+w+1, "")
+		}
+		after = strings.Repeat(" ", max(0, room-draw.Width(after))) + after
 		lines[top+i] = before + line + after
 	}
 	return lines

@@ -74,3 +74,12 @@ func (w *world) waiting() []Request {
 	sortByTime(all)
 	return all
 }
+
+// waits is how many they are.
+func (w *world) waits() int {
+	n := 0
+	for i := range w.sessions.value {
+		n += len(w.sessions.value[i].Waiting)
+	}
+	return n
+}

@@ -24,6 +24,9 @@ func advise(err error) error {
 	if err == nil || errors.As(err, &already) {
 		return err
 	}
+	if advised, ok := adviseControl(err); ok {
+		return advised
+	}
 	if advised, ok := adviseGit(err); ok {
 		return advised
 	}

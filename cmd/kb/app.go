@@ -28,6 +28,7 @@ type app struct {
 	vault   string // --vault NAME of the verbs that are about one vault; empty is the default one
 	stop    func() // gives the default signal handling back, before a child runs
 	exit    int    // a child's own exit code, when a verb ended with one
+	stopped bool   // and a person had it stop
 }
 
 func newApp() *app {

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"kb/internal/broker"
 	"kb/internal/desk"
 	"kb/internal/hint"
 	"kb/internal/refresh"
+	"kb/internal/supervisor"
 	"kb/tui"
 )
 
@@ -28,28 +32,74 @@ func runDashboard(ctx context.Context, a *app, o dashboardOptions) error {
 		fmt.Fprintln(a.err, "kb: the dashboard is not for use inside a session; this is kb status")
 		return runStatus(ctx, a, statusOptions{})
 	}
-	paths, err := broker.FindPaths(a.getenv)
+	d, paths, err := a.desk()
 	if err != nil {
 		return err
 	}
-	executable, err := os.Executable()
+	looks, err := a.looks(paths)
 	if err != nil {
-		return fmt.Errorf("find kb itself: %w", err)
+		return err
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return fmt.Errorf("find working directory: %w", err)
-	}
-	d := desk.New(desk.Options{
-		Paths: paths, Getenv: a.getenv, Environ: childEnviron(a.environ), Dir: dir,
-		Spawn: refresh.Self, Executable: executable, Advise: advise,
-	})
-	looks := tui.Looks{ASCII: o.ascii, NoColor: a.getenv("NO_COLOR") != "", ReduceMotion: a.getenv("KB_REDUCE_MOTION") != ""}
-	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks})
+	looks.ASCII = looks.ASCII || o.ascii
+	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks, Home: paths.Home, Verbs: verbs(a)})
 	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
 		return hint.Exit(hint.Cancelled, quietError{ctx.Err()}, "") // ended by a signal, in good order
 	}
 	return err
+}
+
+// desk is what the dashboard and the doctor work at.
+func (a *app) desk() (*desk.Desk, broker.Paths, error) {
+	paths, err := broker.FindPaths(a.getenv)
+	if err != nil {
+		return nil, paths, err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, paths, fmt.Errorf("find kb itself: %w", err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, paths, fmt.Errorf("find working directory: %w", err)
+	}
+	return desk.New(desk.Options{
+		Paths: paths, Getenv: a.getenv, Environ: childEnviron(a.environ), Dir: dir, Spawn: refresh.Self, Executable: executable,
+		Advise: advise, Traced: supervisor.Traced, GitAttention: attentionOfGit,
+	}), paths, nil
+}
+
+// looks are those of config.toml.
+func (a *app) looks(paths broker.Paths) (tui.Looks, error) {
+	path := filepath.Join(paths.Config, "config.toml")
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return tui.Looks{}, fmt.Errorf("read looks: %w", err)
+	}
+	looks, err := tui.ReadLooks(data, a.getenv)
+	if err != nil {
+		return looks, hint.Wrap(fmt.Errorf("read %s: %w", path, err), "mend it, or move it away: kb runs without one")
+	}
+	return looks, nil
+}
+
+// verbs are the commands that the palette offers: those that are whole as they
+// stand, or begin a line that a person completes.
+func verbs(a *app) []tui.Verb {
+	var list []tui.Verb
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			switch {
+			case sub.Hidden || sub.Name() == "help" || sub.Name() == "completion":
+			case sub.HasAvailableSubCommands():
+				walk(sub)
+			default:
+				list = append(list, tui.Verb{Line: sub.CommandPath(), Short: sub.Short})
+			}
+		}
+	}
+	walk(newRoot(a))
+	return list
 }
 
 // onScreen reports whether kb has a terminal that a dashboard can be drawn on.

@@ -93,7 +93,11 @@ func runExec(ctx context.Context, a *app, o execOptions) error {
 		code, key = hint.Code(advise(err)), "kb"
 	}
 	if o.statusFD >= 0 {
-		if _, writeErr := fmt.Fprintf(os.NewFile(uintptr(o.statusFD), "status"), "{%q:%d}\n", key, code); writeErr != nil && err == nil {
+		stopped := ""
+		if a.stopped {
+			stopped = `,"stopped":true`
+		}
+		if _, writeErr := fmt.Fprintf(os.NewFile(uintptr(o.statusFD), "status"), "{%q:%d%s}\n", key, code, stopped); writeErr != nil && err == nil {
 			err = fmt.Errorf("write status: %w", writeErr)
 		}
 	}
@@ -156,6 +160,7 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 		Privileges: o.isolation == tierOff, BeforeStart: closeKeyrings(b, o.isolation),
 	})
 	if err == nil && session.Stopped() {
+		a.stopped = true
 		fmt.Fprintf(a.err, "kb: session %s was stopped by a person (kb session stop)\n", session.ID)
 		if code == 0 {
 			// An agent that tidies up on TERM and says that all is well has not

@@ -22,7 +22,7 @@ import (
 )
 
 // labVerbs are the scripts that speak with an authorization server and an API.
-var labVerbs = regexp.MustCompile(`^(login_.*|logout|refresh|status)\.txtar$`)
+var labVerbs = regexp.MustCompile(`^(login_.*|logout|refresh|status|approve|session)\.txtar$`)
 
 func needsLab(path string) bool { return labVerbs.MatchString(filepath.Base(path)) }
 
@@ -49,7 +49,7 @@ func TestLabScripts(t *testing.T) {
 	world := testkit.Namespace(t)
 	testscript.Run(t, testscript.Params{
 		Files: mine,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"lab": labCommand, "exits": exits, "adddevice": addDevice},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"lab": labCommand, "exits": exits, "adddevice": addDevice, "waits": waits, "runs": runs},
 		Setup: func(env *testscript.Env) error {
 			if err := setUpHome(env); err != nil {
 				return err

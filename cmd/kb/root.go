@@ -45,12 +45,12 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		newExec(a), newWhich(a), newStatus(a),
+		newExec(a), newWhich(a), newStatus(a), newSession(a), newApprove(a), newDeny(a),
 		newInit(a), newUnlock(a), newLock(a),
 		newProfile(a), newRule(a), newPolicy(a), newPin(a),
 		newLogin(a), newLogout(a), newRefresh(a), newImport(a), newReference(a), newProvider(a),
 		newVault(a), newSync(a), newDevice(a), newAudit(a), newConfig(a),
-		newDemo(a), newVersion(a),
+		newDoctor(a), newDemo(a), newVersion(a),
 	)
 	return root
 }

@@ -55,14 +55,18 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	}
 	a.upkeep(ctx, b)
 	type statusJSON struct {
-		Vault     string      `json:"vault"` // the default one's path
-		Vaults    []vaultJSON `json:"vaults"`
-		Device    string      `json:"device"`
-		Logins    []loginJSON `json:"logins"`
-		Git       []gitJSON   `json:"git"` // of the vaults that are in a repository
-		Attention []string    `json:"attention"`
+		Vault     string        `json:"vault"` // the default one's path
+		Vaults    []vaultJSON   `json:"vaults"`
+		Device    string        `json:"device"`
+		Sessions  []sessionJSON `json:"sessions"`
+		Logins    []loginJSON   `json:"logins"`
+		Git       []gitJSON     `json:"git"` // of the vaults that are in a repository
+		Attention []string      `json:"attention"`
 	}
-	out := statusJSON{Vault: b.VaultPath(), Device: b.DeviceName(), Logins: []loginJSON{}, Git: []gitJSON{}, Attention: []string{}}
+	out := statusJSON{
+		Vault: b.VaultPath(), Device: b.DeviceName(),
+		Sessions: []sessionJSON{}, Logins: []loginJSON{}, Git: []gitJSON{}, Attention: []string{},
+	}
 	for _, v := range b.Vaults() {
 		out.Vaults = append(out.Vaults, describeVault(v))
 	}
@@ -74,6 +78,15 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	states := b.LoginStates()
 	for _, s := range states {
 		out.Logins = append(out.Logins, describeLogin(s))
+	}
+	// A session is told nothing of others.
+	if a.getenv("KB_SESSION") == "" {
+		sessions, err := a.sessions(ctx)
+		if err != nil {
+			out.Attention = append(out.Attention, adviceLine(err))
+		}
+		out.Sessions = append(out.Sessions, sessions...)
+		out.Attention = append(out.Attention, attentionOfSessions(sessions)...)
 	}
 	out.Attention = append(out.Attention, b.Attention()...)
 	repositories, repositoryErr := b.GitStates(ctx)
@@ -98,6 +111,12 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	for _, v := range out.Vaults {
 		if !v.Default {
 			fmt.Fprintf(a.out, "vault %s %s\n", v.Name, v.Path)
+		}
+	}
+	if len(out.Sessions) > 0 {
+		fmt.Fprintln(a.out)
+		if err := a.showSessions(out.Sessions); err != nil {
+			return err
 		}
 	}
 	if len(out.Logins) > 0 {

@@ -28,7 +28,10 @@ var floors = map[string]room{
 	"tui": {floor: 3, only: []string{"profile", "internal/audit", "internal/hint", "internal/plain", "internal/secret"}},
 	// The desk is what the dashboard works at: the broker, the sessions' sockets
 	// and the audit, as the Backend that tui declares.
-	"internal/desk": {floor: 3, also: []string{"tui"}},
+	"internal/desk": {floor: 3, also: []string{"tui", "internal/doctor"}},
+	// The doctor looks at all that the broker and the sessions use, and stands
+	// above them. The dashboard shows what it finds.
+	"internal/doctor": {floor: 3},
 	"internal/supervisor": {floor: 3, only: []string{
 		"proxy", "internal/sandbox", "internal/control", "internal/audit",
 		"internal/hint", "internal/plain",

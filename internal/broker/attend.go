@@ -67,3 +67,15 @@ func (b *Broker) Locked() bool {
 	_, err := loadIdentity(b.paths)
 	return errors.Is(err, ErrLocked)
 }
+
+// Conflicts lists what devices changed apart and nobody settled, each with the
+// command that does.
+func (b *Broker) Conflicts() []string { return b.conflicts() }
+
+// DeviceAttention lists what a person should see to about the devices of the
+// vaults: a vault that is lost with one machine, secrets that a removed device
+// knows.
+func (b *Broker) DeviceAttention() []string { return b.deviceAttention() }
+
+// ReadableCredentials names the files that an agent of the same user can read.
+func (b *Broker) ReadableCredentials() []string { return b.readableCredentials() }

@@ -58,7 +58,7 @@ type Status struct {
 	Proxy     string    `json:"proxy,omitempty"`  // address of its proxy
 	PID       int       `json:"pid"`              // of kb exec
 	Child     int       `json:"child,omitempty"`  // of the agent; 0 until it runs
-	Started   time.Time `json:"started"`
+	Started   time.Time `json:"started,omitzero"`
 	Requests  uint64    `json:"requests"` // all
 	Injected  uint64    `json:"injected"` // with a credential
 	Denied    uint64    `json:"denied"`   // refused

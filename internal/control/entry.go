@@ -42,6 +42,12 @@ type Entry struct {
 	State State
 }
 
+// Runs reports whether its process is there still.
+func (e Entry) Runs() bool {
+	p, err := look(e.PID)
+	return err == nil && p.start == e.Start && !p.ended()
+}
+
 // AmbiguousError says that a prefix is that of several sessions.
 type AmbiguousError struct {
 	Prefix string

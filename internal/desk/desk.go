@@ -23,7 +23,13 @@ type Options struct {
 	Executable string
 	// Advise adds to an error the command that mends it. Nil adds none.
 	Advise func(error) error
-	Now    func() time.Time // nil means time.Now
+	// Traced reports whether another process traces this one. Nil means that
+	// nobody can tell.
+	Traced func() bool
+	// GitAttention is what a person should see to about a vault's repository. Nil
+	// means nothing.
+	GitAttention func(broker.GitState) []string
+	Now          func() time.Time // nil means time.Now
 
 	// Broker is for tests: what the broker is opened with besides.
 	Broker broker.Options

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -9,9 +10,22 @@ import (
 )
 
 // Clean makes text that others wrote safe to draw: one line, no control
-// characters, tabs as blanks.
+// characters, tabs as blanks, and none of the format characters (Unicode category
+// Cf) of which terminals and the tables of widths think differently. The joiners
+// stay: scripts and emoji need them.
 func Clean(s string) string {
-	return plain.Clean(strings.ReplaceAll(s, "\t", " "))
+	s = plain.Clean(strings.ReplaceAll(s, "\t", " "))
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return strings.Map(func(r rune) rune {
+				if r != 0x200c && r != 0x200d && unicode.Is(unicode.Cf, r) {
+					return plain.Mark
+				}
+				return r
+			}, s)
+		}
+	}
+	return s
 }
 
 // Width is how many cells s takes; escape sequences take none.
