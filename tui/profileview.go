@@ -156,7 +156,7 @@ func section[T any](s *profiles, l *list[T], panel int, title, none string, colu
 }
 
 func (s *profiles) rulesPanel(w, h int) []string {
-	columns := []draw.Column{{Title: "RULE", Width: 5}, {Title: "WHERE (the strongest first)", Width: 10, Grow: true}}
+	columns := []draw.Column{{Title: "RULE", Width: 9}, {Title: "WHERE (the strongest first)", Width: 10, Grow: true}}
 	return section(s, &s.rules, panelRules, "Rules of "+draw.Clean(s.of), "No rule selects it. Press a to add one.", columns, w, h, func(r Rule) []draw.Cell {
 		return []draw.Cell{{Text: draw.Clean(r.ID), Role: draw.Muted}, {Text: draw.Clean(r.conditions())}}
 	})

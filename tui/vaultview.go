@@ -31,7 +31,7 @@ func (s *vaultScreen) view(w, h int) []string {
 		return append(s.theme.Panel(draw.Panel{Title: "Vault", Lines: about[:top-2]}, w, top), below(w, h-top)...)
 	}
 	top := min(len(about)+2, h/2)
-	middle := min(len(s.devices.shown)+3, max(5, (h-top)/2))
+	middle := max(5, min(len(s.devices.shown)+3, (h-top)/2))
 	out := append(s.theme.Panel(draw.Panel{Title: "Vault", Lines: about}, w, top), s.devicePanel(w, middle)...)
 	if len(s.checklist.all) > 0 {
 		left := w / 2
