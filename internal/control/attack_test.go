@@ -2,7 +2,6 @@ package control
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -444,7 +443,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if _, err := Dial(t.Context(), dir, "0000beef"); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
-	for range 1000 {
+	for range 300 {
 		_ = connect(t, dir).Close()
 	}
 	s.mu.Lock()
@@ -455,14 +454,13 @@ func TestConnectionsAreBounded(t *testing.T) {
 	for _, c := range held {
 		_ = c.Close()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	for {
-		_, err := Dial(ctx, dir, "0000beef")
+	// It has 300 others to judge first.
+	for limit := time.Now().Add(30 * time.Second); ; {
+		_, err := Dial(t.Context(), dir, "0000beef")
 		if err == nil {
-			break
+			return
 		}
-		if !errors.Is(err, ErrBusy) {
+		if !errors.Is(err, ErrBusy) && !errors.Is(err, ErrSilent) || time.Now().After(limit) {
 			t.Fatal(err)
 		}
 	}
