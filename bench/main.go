@@ -22,6 +22,11 @@
 // with an /etc/hosts and a CA bundle of their own, as internal/testkit does.
 // Where the machine refuses namespaces it says so and measures nothing.
 //
+// The dashboard is kb alone on a pseudo-terminal of 120 columns that answers
+// what programs ask terminals, over a vault of 1,000 logins and 100,000 audit
+// lines. A frame is there when its text has arrived; a key's repaint begins
+// with the first byte that follows it.
+//
 // # Method
 //
 // Every row is measured in rounds; in a round each subject has its turn, and

@@ -25,18 +25,20 @@ type scale struct {
 	settle    time.Duration
 	files     int // of the big repository
 	logins    int // of the big vault
+	keys      int // pressed on the dashboard
+	idleTime  time.Duration
 }
 
 var (
 	full = scale{
 		rounds: 7, extra: 7, keepAlive: 500 * time.Millisecond, bodyTime: 600 * time.Millisecond,
 		far: 21, fresh: 60, huge: 1 << 30, events: 60, echoes: 1000, starts: 40, settle: time.Second,
-		files: 90_000, logins: 1000,
+		files: 90_000, logins: 1000, keys: 300, idleTime: 10 * time.Second,
 	}
 	short = scale{
 		rounds: 3, extra: 2, keepAlive: 150 * time.Millisecond, bodyTime: 150 * time.Millisecond,
 		far: 7, fresh: 12, huge: 128 << 20, events: 15, echoes: 100, starts: 8, settle: 300 * time.Millisecond,
-		files: 20_000, logins: 1000,
+		files: 20_000, logins: 1000, keys: 100, idleTime: 3 * time.Second,
 	}
 )
 
@@ -96,6 +98,12 @@ func everything(ctx context.Context, dir string, o options) (*table, error) {
 			return nil, fmt.Errorf("start-up: %w", err)
 		}
 		progress("start-up: done after %.0f s", time.Since(began).Seconds())
+	}
+	if o.wants("dashboard") {
+		if err := r.dashboard(ctx); err != nil {
+			return nil, fmt.Errorf("dashboard: %w", err)
+		}
+		progress("dashboard: done after %.0f s", time.Since(began).Seconds())
 	}
 	after, _ := os.ReadFile("/proc/loadavg")
 	r.table.load = [2]string{string(load), string(after)}

@@ -33,6 +33,7 @@ type limit struct {
 
 func atLeast(v float64, unit string) limit { return limit{v, unit, true} }
 func atMost(v float64, unit string) limit  { return limit{v, unit, false} }
+func noLimit(unit string) limit            { return limit{unit: unit} }
 
 type target struct {
 	what  string
@@ -72,6 +73,10 @@ func (t *table) write(w io.Writer) {
 	fmt.Fprint(w, "\n| what | target | kb | kb / target | |\n|---|---|---|---|---|\n")
 	for _, row := range t.targets {
 		got, ratio, verdict := "–", "–", "no valid round"
+		if row.limit.value == 0 {
+			fmt.Fprintf(w, "| %s | – %s | %s | – | |\n", row.what, row.limit.unit, figure(row.got))
+			continue
+		}
 		if !math.IsNaN(row.got) {
 			got, ratio, verdict = figure(row.got), fmt.Sprintf("%.2f", row.got/row.limit.value), "met"
 			if row.limit.least && row.got < row.limit.value || !row.limit.least && row.got > row.limit.value {

@@ -30,6 +30,7 @@ func TestTableSaysWhatMisses(t *testing.T) {
 	tab.target("rate", atLeast(0.5, "× direct"), 0.4)
 	tab.target("time", atMost(12, "ms"), 15)
 	tab.target("noise", atLeast(0.5, "× direct"), nothing)
+	tab.target("no limit", noLimit("ms"), 120)
 	var b strings.Builder
 	tab.write(&b)
 	for _, line := range []string{
@@ -37,6 +38,7 @@ func TestTableSaysWhatMisses(t *testing.T) {
 		"| rate | ≥ 0.5 × direct | 0.40 | 0.80 | missed |",
 		"| time | ≤ 12 ms | 15.0 | 1.25 | missed |",
 		"| noise | ≥ 0.5 × direct | – | – | no valid round |",
+		"| no limit | – ms | 120.0 | – | |",
 	} {
 		if !strings.Contains(b.String(), line+"\n") {
 			t.Errorf("no line %q in\n%s", line, b.String())

@@ -11,9 +11,11 @@ tool (
 require (
 	github.com/kisielk/errcheck v1.30.0
 	github.com/polyfloyd/go-errorlint v1.8.0
+	github.com/rivo/uniseg v0.4.7
 	github.com/sonatard/noctx v0.5.1
 	github.com/timakin/bodyclose v0.0.0-20260723120731-857993a2939c
 	golang.org/x/tools v0.52.0
+	kb v0.0.0-00010101000000-000000000000
 )
 
 require (
@@ -29,3 +31,5 @@ require (
 	honnef.co/go/tools v0.8.2 // indirect
 	mvdan.cc/gofumpt v0.12.0 // indirect
 )
+
+replace kb => ..

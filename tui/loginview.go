@@ -10,7 +10,7 @@ import (
 var loginColumns = []draw.Column{
 	{Title: "LOGIN", Width: 14, Grow: true},
 	{Title: "PROFILE", Width: 10},
-	{Title: "KIND", Width: 14, Drop: 1},
+	{Title: "KIND", Width: 16, Drop: 1},
 	{Title: "STATE", Width: 13},
 	{Title: "EXPIRES", Width: 8},
 	{Title: "REFRESH", Width: 10, Drop: 2},

@@ -125,6 +125,9 @@ func (d *logoutDialog) view(w, h int) []string {
 		lines = append(lines, t.Paint(draw.Accent, t.Fit(where, w)), t.Fit("", w))
 	}
 	for i, plan := range plans {
+		if i > 0 {
+			lines = append(lines, t.Fit("", w))
+		}
 		l := &d.plan.chosen[i]
 		text := loginName(l.LoginKey) + ", profile " + l.Profile + ": " + plan
 		for _, line := range draw.Wrap(draw.Clean(text), w) {
@@ -135,7 +138,6 @@ func (d *logoutDialog) view(w, h int) []string {
 				lines = append(lines, t.Paint(draw.Attention, t.Fit(line, w)))
 			}
 		}
-		lines = append(lines, t.Fit("", w))
 	}
 	if len(lines) > h {
 		lines = append(lines[:max(0, h-1)], t.Paint(draw.Attention, t.Fit("… and more: choose fewer to read all of it", w)))

@@ -229,7 +229,8 @@ func (b *Broker) putMinted(ctx context.Context, key loginKey, token state.Token,
 		return err
 	}
 	defer func() { _ = lock.Unlock() }()
-	token.Made = made
+	before, _, _ := b.store.Token(k) // that it cannot be read is no reason to lose the new one
+	token.Made, token.Past = made, state.Remember(before.Past, token.Obtained, state.PastLoggedIn)
 	return b.store.PutToken(ctx, k, token)
 }
 

@@ -81,7 +81,7 @@ func (g *granting) store(ctx context.Context, token state.Token) error {
 		// go on.
 		g.login.Created = old.Created
 	}
-	token.Made = g.login.Created
+	token.Made, token.Past = g.login.Created, state.Remember(before.Past, token.Obtained, state.PastLoggedIn)
 	if err := b.store.PutToken(ctx, key, token); err != nil {
 		return err
 	}

@@ -33,11 +33,12 @@ type LoginState struct {
 	Reason string
 	Since  time.Time // of State; zero when it is not known
 
-	Expires time.Time // of the token, or of the key; zero when it does not, or nobody knows
-	Next    time.Time // when the token is refreshed next; zero when it is not
-	Missing bool      // this device has still to make the login (kb login --all)
-	OAuth   bool      // a person grants it: LoginOAuth makes it
-	Fix     string    // the command that mends it; "" when nothing is to be done
+	Expires time.Time       // of the token, or of the key; zero when it does not, or nobody knows
+	Next    time.Time       // when the token is refreshed next; zero when it is not
+	Missing bool            // this device has still to make the login (kb login --all)
+	OAuth   bool            // a person grants it: LoginOAuth makes it
+	Fix     string          // the command that mends it; "" when nothing is to be done
+	Past    []state.Outcome // of its tokens on this device, newest first
 }
 
 // LoginStates lists every login, by profile and provider.
@@ -104,6 +105,7 @@ func (b *Broker) tokenState(s *LoginState, c *credentials) {
 		s.State, s.Reason = StateUnknown, err.Error()
 		return
 	}
+	s.Past = token.Past
 	turned := had && token.For != c.what
 	if turned || had && !refresh.Owns(&token, c.login.Created, c.login.Account) {
 		token, had = state.Token{}, false // of a login that was replaced

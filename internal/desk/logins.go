@@ -40,6 +40,9 @@ func (d *Desk) login(b *broker.Broker, s broker.LoginState) tui.Login {
 		// The broker says what mends a login, and of this one it is consent.
 		Disagreed: strings.HasPrefix(s.Fix, "kb reference accept "),
 	}
+	for _, o := range s.Past {
+		t.History = append(t.History, tui.Past{When: o.When, What: o.What})
+	}
 	for _, field := range slices.Sorted(maps.Keys(l.Refs)) {
 		t.Refs = append(t.Refs, field+" from "+l.Refs[field])
 	}

@@ -277,6 +277,9 @@ func TestLoginInTheBrowser(t *testing.T) {
 	if g.auth.Count("refresh_token") != 1 {
 		t.Error("no token was asked for")
 	}
+	if h := g.logins()[0].History; len(h) != 2 || h[0].What != "refreshed" || h[1].What != "logged in" {
+		t.Errorf("the history is %+v", h)
+	}
 }
 
 // TestLoginByPastedAddress: a wrong address is told, and the right one taken.

@@ -103,6 +103,9 @@ func injects(in *providers.Inject) (lines []string) {
 	if len(in.Paths) > 0 {
 		on += "  " + strings.Join(in.Paths, " ")
 	}
+	if in.Method != "" {
+		on += "  (" + in.Method + ")"
+	}
 	shown := strings.NewReplacer("{", "<", "}", ">")
 	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
 		lines = append(lines, shown.Replace(name+": "+in.Header[name])+on)

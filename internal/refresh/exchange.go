@@ -103,7 +103,7 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 		// The life is counted from before the request: no longer than the server counts it.
 		Obtained: began, Expires: got.Expires, Scopes: got.Scopes,
 		Made: j.made, Account: j.old.Account, Taken: j.old.Taken, For: j.what, Shared: j.shared, Server: j.old.Server, Client: j.old.Client,
-		State: StateOK, Since: j.old.Since,
+		State: StateOK, Since: j.old.Since, Past: state.Remember(j.old.Past, began, state.PastRefreshed),
 	}
 	if t.Refresh.IsZero() {
 		t.Refresh = j.refresh
@@ -219,6 +219,7 @@ func (p *performer) failed(ctx context.Context, j job, f failure) (state.Token, 
 	t := j.old
 	t.Failures++
 	t.Reason = f.reason
+	t.Past = state.Remember(t.Past, now, f.reason)
 	switch f.kind {
 	case ended:
 		// The refused token stays on record, as that of this login.

@@ -39,6 +39,31 @@ func TestDueTokenIsReplacedBehindItsUser(t *testing.T) {
 	r.requests(1)
 }
 
+// What came of a login is kept with its tokens: the newest first, a failure that
+// goes on once, and no more than a few.
+func TestPastIsKeptWithTheTokens(t *testing.T) {
+	r := newRig(t, time.Hour).loggedIn()
+	hour := func() {
+		r.clock.pass(time.Hour)
+		_, _ = r.m.Now(t.Context(), r.login)
+	}
+	hour()
+	r.issuer.fault = func(int) (error, bool) { return errors.New("no route"), false }
+	hour()
+	hour()
+	past := r.stored().Past
+	if len(past) != 2 || past[0].What != "no route" || past[1].What != state.PastRefreshed || !past[0].When.Equal(past[1].When.Add(2*time.Hour)) {
+		t.Errorf("the past is %+v", past)
+	}
+	r.issuer.fault = nil
+	for range 20 {
+		hour()
+	}
+	if past = r.stored().Past; len(past) != 8 || past[7].What != state.PastRefreshed {
+		t.Errorf("after a day the past is %+v", past)
+	}
+}
+
 // A request may arrive seconds after it got its token: one that ends in that
 // time is replaced first, and used all the same where nobody can be asked.
 func TestTokenInItsLastSecondsIsWaitedFor(t *testing.T) {

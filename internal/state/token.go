@@ -55,6 +55,8 @@ type Token struct {
 	Reason   string
 	Failures int       // refreshes in a row that failed without a verdict
 	Retry    time.Time // not before
+
+	Past []Outcome // newest first; see [Remember]
 }
 
 // tokenRecord is a Token as it is sealed. Secrets are bytes, because JSON's
@@ -78,6 +80,7 @@ type tokenRecord struct {
 	Reason   string    `json:"reason,omitempty"`
 	Failures int       `json:"failures,omitempty"`
 	Retry    time.Time `json:"retry,omitzero"`
+	Past     []Outcome `json:"past,omitempty"`
 }
 
 // EncodeToken is a token in the form in which it is sealed: with its secrets,
@@ -92,7 +95,7 @@ func encodeToken(t Token) []byte {
 		Access: []byte(t.Access.Reveal()), Refresh: []byte(t.Refresh.Reveal()), Type: t.Type,
 		Obtained: wall(t.Obtained), Expires: wall(t.Expires), Scopes: t.Scopes,
 		Made: wall(t.Made), Account: t.Account, Taken: t.Taken, For: t.For, Shared: t.Shared, Server: t.Server, Client: t.Client,
-		State: t.State, Since: wall(t.Since), Reason: t.Reason, Failures: t.Failures, Retry: wall(t.Retry),
+		State: t.State, Since: wall(t.Since), Reason: t.Reason, Failures: t.Failures, Retry: wall(t.Retry), Past: t.Past,
 	})
 	if err != nil {
 		panic(err) // times of years that JSON cannot say are cut by wall
@@ -109,7 +112,7 @@ func decodeToken(name string, b []byte) (Token, error) {
 		Access: secret.New(string(r.Access)), Refresh: secret.New(string(r.Refresh)), Type: r.Type,
 		Obtained: r.Obtained, Expires: r.Expires, Scopes: r.Scopes,
 		Made: r.Made, Account: r.Account, Taken: r.Taken, For: r.For, Shared: r.Shared, Server: r.Server, Client: r.Client,
-		State: r.State, Since: r.Since, Reason: r.Reason, Failures: r.Failures, Retry: r.Retry,
+		State: r.State, Since: r.Since, Reason: r.Reason, Failures: r.Failures, Retry: r.Retry, Past: r.Past,
 	}, nil
 }
 

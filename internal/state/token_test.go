@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,6 +30,7 @@ func TestTokens(t *testing.T) {
 	want := state.Token{
 		Access: secret.New("a\xff"), Refresh: secret.New("r"), Type: "Bearer", Obtained: noon, Expires: noon.Add(time.Hour), Scopes: []string{"x"},
 		Made: noon, Shared: "h", Server: []byte(`{}`), Client: "c", State: "offline", Since: noon, Reason: "why", Failures: 3, Retry: noon,
+		Past: state.Remember(nil, noon, "why"),
 	}
 	if err := s.PutToken(ctx, k, want); err != nil {
 		t.Fatal(err)
@@ -172,5 +175,19 @@ func TestInheritedTokenLockIsChecked(t *testing.T) {
 	defer func() { _ = again.Close() }()
 	if _, err := s.InheritedTokenLock(k, again); !errors.Is(err, state.ErrInvalid) {
 		t.Errorf("the lock's file, opened anew while it is held: %v", err)
+	}
+}
+
+func TestPastIsShort(t *testing.T) {
+	long := strings.Repeat("é", 200)
+	past := state.Remember(nil, noon, long)
+	if what := past[0].What; len(what) > 170 || !utf8.ValidString(what) || !strings.HasSuffix(what, "é…") {
+		t.Errorf("a long word is kept as %q", what)
+	}
+	for range 3 {
+		past = state.Remember(past, noon, state.PastRefreshed)
+	}
+	if len(past) != 4 {
+		t.Errorf("refreshes are not kept apart: %+v", past)
 	}
 }
