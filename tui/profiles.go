@@ -11,10 +11,7 @@ import (
 var profileBindings = []binding{
 	{id: "profiles.new", keys: []string{"n"}, does: "new", help: "make a profile", verb: "kb profile add"},
 	{id: "profiles.edit", keys: []string{"e"}, does: "edit", help: "change the profile", verb: "kb profile set"},
-	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "remove the profile with its rules, logins and policy; asks", verb: "kb profile rm"},
-	{id: "profiles.removerule", keys: []string{"d"}, does: "remove rule", help: "remove the rule; asks", verb: "kb rule rm"},
-	{id: "profiles.removepolicy", keys: []string{"d"}, does: "remove line", help: "remove the policy line; asks", verb: "kb policy rm"},
-	{id: "profiles.removepin", keys: []string{"d"}, does: "forget pin", help: "forget what the directory was; asks", verb: "kb pin rm"},
+	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "take away what is under the cursor: the profile with all it has, a rule, a policy line, a pin; asks", verb: "kb profile rm"},
 	{id: "profiles.rule", keys: []string{"a"}, does: "add rule", help: "add a rule that selects the profile", verb: "kb rule add"},
 	{id: "profiles.policy", keys: []string{"p"}, does: "add policy", help: "add a line to the profile's policy", verb: "kb policy add"},
 	{id: "profiles.test", keys: []string{"t"}, does: "test a path", help: "say which profile a directory gets, and why", verb: "kb rule test"},
@@ -163,7 +160,7 @@ func (s *profiles) uses() []use {
 	if len(s.world.profiles.value.Pins) == 0 {
 		pins.off = "no directory is pinned"
 	}
-	uses := append(s.removes(p),
+	uses := []use{
 		one("profiles.rule", "kb rule add "+p.Name, func() tea.Cmd { return s.suggest(p) }),
 		one("profiles.policy", "kb policy add "+p.Name, func() tea.Cmd { return open(s.policyForm(p)) }),
 		one("profiles.test", "kb rule test", func() tea.Cmd { return open(s.pathForm()) }),
@@ -174,45 +171,48 @@ func (s *profiles) uses() []use {
 			return s.act("set the default profile", func(ctx context.Context) (string, error) { return s.backend.DefaultProfile(ctx, makeDefault) })
 		}),
 		pins,
-	)
-	if s.panel == panelProfiles { // what is made comes before what is taken away
-		uses = append(uses[4:], uses[:4]...)
 	}
-	return uses
+	if s.panel == panelProfiles { // what is made comes before what is taken away
+		return append(uses, s.remove(p))
+	}
+	return append([]use{s.remove(p)}, uses...)
 }
 
-// removes are the four things that "d" takes away; that of the focused panel comes
-// first.
-func (s *profiles) removes(p Profile) []use {
-	r, anyRule := s.rules.selected()
-	l, anyLine := s.policies.selected()
-	pin, anyPin := s.pins.selected()
-	uses := []use{
-		{id: "profiles.remove", line: "kb profile rm " + p.Name, run: func() tea.Cmd { return s.askRemove(p) }},
-		{id: "profiles.removerule", line: "kb rule rm " + r.ID, run: func() tea.Cmd {
+// remove takes away what the focused panel has under the cursor.
+func (s *profiles) remove(p Profile) use {
+	u := use{id: "profiles.remove"}
+	switch s.panel {
+	case panelRules:
+		r, ok := s.rules.selected()
+		if !ok {
+			u.off = "there is no rule"
+		}
+		u.line, u.run = "kb rule rm "+r.ID, func() tea.Cmd {
 			return s.asks("Remove rule?", "Remove rule "+r.ID+" ("+r.conditions()+")? Directories that it selects get the profile of another rule, the default, or none.",
 				"remove it", "remove rule "+r.ID, func(ctx context.Context) (string, error) { return s.backend.RemoveRule(ctx, r.ID) })
-		}},
-		{id: "profiles.removepolicy", line: "kb policy rm " + l.ID, run: func() tea.Cmd {
+		}
+	case panelPolicy:
+		l, ok := s.policies.selected()
+		if !ok {
+			u.off = "there is no policy line"
+		}
+		u.line, u.run = "kb policy rm "+l.ID, func() tea.Cmd {
 			return s.asks("Remove policy line?", "Remove the line "+l.Text+" ("+l.ID+")? What no line is about is allowed, but for requests that make a new credential. Running sessions follow at once.",
 				"remove it", "remove policy "+l.ID, func(ctx context.Context) (string, error) { return s.backend.RemovePolicy(ctx, l.ID) })
-		}},
-		{id: "profiles.removepin", line: "kb pin rm " + pin.Dir, run: func() tea.Cmd { return s.askForget(pin) }},
-	}
-	offs := []string{"", "there is no rule", "there is no policy line", "no directory is pinned to it"}
-	any := []bool{p.Name != "", anyRule, anyLine, anyPin}
-	names := []string{"the profiles", "the rules", "the policy", "the pins"}
-	offs[0] = "there is no profile yet"
-	for i := range uses {
-		switch {
-		case i != s.panel:
-			uses[i].off, uses[i].line = "tab to "+names[i]+" first", ""
-		case !any[i]:
-			uses[i].off = offs[i]
 		}
+	case panelPins:
+		pin, ok := s.pins.selected()
+		if !ok {
+			u.off = "no directory is pinned to it"
+		}
+		u.line, u.run = "kb pin rm "+pin.Dir, func() tea.Cmd { return s.askForget(pin) }
+	default:
+		if p.Name == "" {
+			u.off = "there is no profile yet"
+		}
+		u.line, u.run = "kb profile rm "+p.Name, func() tea.Cmd { return s.askRemove(p) }
 	}
-	uses[0], uses[s.panel] = uses[s.panel], uses[0]
-	return uses
+	return u
 }
 
 // asks asks before something is taken away.
