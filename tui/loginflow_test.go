@@ -207,7 +207,7 @@ func picture() []string {
 func TestLoginWaits(t *testing.T) {
 	t.Parallel()
 	code := LoginStep{
-		URL: "https://linear.example/device", Code: "WDJB-MJHT", QR: picture(), Text: "waiting for the code to be typed, in a browser on any machine", Until: at.Add(14*time.Minute + 32*time.Second),
+		URL: "https://linear.example/device", Code: "WDJB-MJHT", QR: picture(), Text: "waiting for the code to be typed, in any browser", Until: at.Add(14*time.Minute + 32*time.Second),
 	}
 	browser := LoginStep{
 		URL: "https://linear.example/oauth/authorize?client_id=kb&code_challenge=" + strings.Repeat("Ab3", 20) + "&state=xyz", Opened: true, Paste: true,
