@@ -172,7 +172,7 @@ func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
 		sizes = sizeWords(e.Sent) + " sent, " + sizeWords(e.Received) + " received"
 	}
 	return []fact{
-		{e.word(), s.sentence(e), actionRole(e)},
+		{draw.Clean(e.word()), s.sentence(e), actionRole(e)},
 		{"who", who, draw.Plain},
 		{"why", reason, draw.Plain},
 		{"error", e.Error, draw.Failed},

@@ -87,7 +87,7 @@ func (s *auditLog) update(msg tea.Msg) tea.Cmd {
 	case showAudit:
 		cmds = append(cmds, s.filterBy(msg.filter), func() tea.Msg { return goTo{screen: screenAudit} })
 		if msg.toRow {
-			s.cursor = msg.row
+			s.stick, s.cursor, s.left = false, msg.row, s.shown.trail.end()
 			s.settle()
 			s.move(0)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -193,9 +194,10 @@ func (f *fake) lastBefore(end, n int, flt audit.Filter) []audit.Event {
 	var found []audit.Event
 	for i := end - 1; i >= 0 && len(found) < n; i-- {
 		if flt.Match(&f.events[i]) {
-			found = append([]audit.Event{f.events[i]}, found...)
+			found = append(found, f.events[i])
 		}
 	}
+	slices.Reverse(found)
 	return found
 }
 

@@ -184,16 +184,22 @@ func (s *home) loginToDo() (Login, bool) {
 func (s *home) uses() []use {
 	uses := []use{s.useEnter()}
 	login, device := use{id: "home.login"}, use{id: "home.logindevice"}
-	l, ok := s.loginToDo()
-	if !ok && s.panel != homeLogins { // on the panel of logins l makes a first one
+	switch l, ok := s.loginToDo(); {
+	case ok:
+		login.line = loginLine("login", l.LoginKey)
+		login.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, false) }
+		device.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, true) }
+		if !l.OAuth {
+			device.off = "nobody grants this login in a browser"
+		}
+	case len(s.logins.all) == 0:
+		login.line = "kb login PROVIDER"
+		login.run = func() tea.Cmd { return newLogin(s.shared, "", s.world.standing.value.Profile) }
+		device.off = "there is no login"
+	default:
 		login.off = "no login needs it; on the panel of logins, l is for the one under the cursor"
 		device.off = login.off
 	}
-	if ok {
-		login.line = loginLine("login", l.LoginKey)
-	}
-	login.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, false) }
-	device.run = func() tea.Cmd { return startLogin(s.shared, l.LoginKey, true) }
 	uses = append(uses, login)
 	if n := len(s.world.waiting()); n > 0 {
 		uses = append(uses, use{id: "any.screen6", line: "kb status", run: func() tea.Cmd {
@@ -303,7 +309,12 @@ func (s *home) hint() string {
 	if all := s.world.standing.value.Attention; len(all) > 0 {
 		return draw.Clean("! " + all[0])
 	}
-	if s.world.sessions.loaded && s.world.sessions.err == nil && len(s.world.sessions.value) == 0 {
+	for _, err := range []error{s.world.sessions.err, s.world.logins.err} {
+		if err != nil {
+			return draw.Clean("x " + err.Error() + "; ctrl+r looks again")
+		}
+	}
+	if s.world.sessions.loaded && len(s.world.sessions.value) == 0 {
 		return "Nothing runs and nothing waits for you. kb exec -- claude starts a session."
 	}
 	if s.world.sessions.loaded && s.world.logins.loaded {

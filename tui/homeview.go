@@ -82,8 +82,8 @@ func standsFor[T any](what string, src *source[[]T], none ...string) []string {
 
 // stale is put to the title of a panel whose source failed: the rows are those of
 // before.
-func stale[T any](title string, src *source[T]) string {
-	if src.err != nil {
+func stale[T any](title string, src *source[[]T]) string {
+	if src.err != nil && len(src.value) > 0 {
 		return title + " (x not up to date)"
 	}
 	return title
@@ -142,7 +142,7 @@ func (s *home) loginPanel(w, h int) []string {
 		{Title: "SYNC", Width: 6, Drop: 1},
 	}
 	src := &s.world.logins
-	say := standsFor("logins", src, "No login yet.", "l logs in to a provider; 3 opens Logins, where i takes over the logins of gh, gcloud, aws and others.")
+	say := standsFor("logins", src, "No login yet.", "l logs in to a provider; 3 opens Logins, where i takes over those of claude-code, codex, gemini-cli or gh.")
 	return s.panelAt(homeLogins, stale("Logins", src), &s.logins, say, w, h, func(w, h int) []string {
 		return s.logins.table(s.theme, columns, w, h, func(l Login) []draw.Cell {
 			role := stateRole(l.State)

@@ -31,22 +31,75 @@ action, method, host, path, status.`,
 			if err != nil {
 				return err
 			}
-			if since != "" {
-				if filter.Since, err = parseSince(since, time.Now()); err != nil {
-					return usage(cmd, err)
-				}
+			if err := filterSince(cmd, &filter, since); err != nil {
+				return err
 			}
 			return showAudit(cmd.Context(), a, paths.Audit(), filter, follow, asJSON)
 		},
 	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they happen")
+	filterFlags(cmd, &filter, &since)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	cmd.AddCommand(newAuditVerify(a), newAuditExport(a))
+	return cmd
+}
+
+// filterFlags are the flags that select events.
+func filterFlags(cmd *cobra.Command, filter *audit.Filter, since *string) {
 	flags := cmd.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "go on with events as they happen")
-	flags.StringVar(&since, "since", "", "from then on: 2h, 3d, or 2026-01-31")
+	flags.StringVar(since, "since", "", "from then on: 2h, 3d, or 2026-01-31")
 	flags.StringVar(&filter.Profile, "profile", "", "of one profile")
 	flags.StringVar(&filter.Session, "session", "", "of one session")
 	flags.BoolVar(&filter.Denied, "denied", false, "refusals only")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
-	cmd.AddCommand(newAuditVerify(a))
+}
+
+func filterSince(cmd *cobra.Command, filter *audit.Filter, since string) (err error) {
+	if since == "" {
+		return nil
+	}
+	if filter.Since, err = parseSince(since, time.Now()); err != nil {
+		return usage(cmd, err)
+	}
+	return nil
+}
+
+func newAuditExport(a *app) *cobra.Command {
+	var filter audit.Filter
+	var asJSON bool
+	var since string
+	cmd := &cobra.Command{
+		Use:   "export [FILE]",
+		Short: "write the audit to a file, or to standard output",
+		Long: `Write the audit to a new file, or to standard output. No secret is in it; hosts
+and paths are, which may tell one client about another.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			paths, err := broker.FindPaths(a.getenv)
+			if err != nil {
+				return err
+			}
+			if err := filterSince(cmd, &filter, since); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return showAudit(cmd.Context(), a, paths.Audit(), filter, false, asJSON)
+			}
+			lines, unread, err := audit.Export(cmd.Context(), paths.Audit(), filter, args[0], asJSON, time.Local)
+			if errors.Is(err, os.ErrExist) {
+				return hint.Wrap(fmt.Errorf("export audit: %q is there already", args[0]), "name a file that is not there yet: kb audit export FILE")
+			}
+			if err != nil {
+				return err
+			}
+			if unread > 0 {
+				fmt.Fprintf(a.err, "note: %s of the audit could not be read; run kb audit verify\n", plural(unread, "line"))
+			}
+			fmt.Fprintf(a.err, "%s written to %s\n", plural(lines, "line"), cleanLines(args[0]))
+			return nil
+		},
+	}
+	filterFlags(cmd, &filter, &since)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write one JSON object a line")
 	return cmd
 }
 

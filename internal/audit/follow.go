@@ -23,6 +23,12 @@ const rescan = 2 * time.Second
 // has a Since, it calls fn for the events that are there already, by time. A
 // line that cannot be read is left out. It makes dir if need be.
 func Follow(ctx context.Context, dir string, f Filter, fn func(Event) error) error {
+	return FollowFrom(ctx, dir, f, func() {}, fn)
+}
+
+// FollowFrom is Follow. It calls begun when every event that is written from then on
+// will be given: what begun reads of dir and what fn is given leave no gap.
+func FollowFrom(ctx context.Context, dir string, f Filter, begun func(), fn func(Event) error) error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
@@ -38,6 +44,7 @@ func Follow(ctx context.Context, dir string, f Filter, fn func(Event) error) err
 	if err := fl.begin(); err != nil {
 		return err
 	}
+	begun()
 	tick := time.NewTicker(rescan)
 	defer tick.Stop()
 	for {

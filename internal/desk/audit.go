@@ -1,12 +1,9 @@
 package desk
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -42,7 +39,7 @@ func (d *Desk) AuditFollow(ctx context.Context, events func([]audit.Event)) erro
 	some := make(chan struct{}, 1)
 	followed := make(chan error, 1)
 	go func() {
-		followed <- audit.Follow(ctx, d.o.Paths.Audit(), audit.Filter{}, func(e audit.Event) error {
+		followed <- audit.FollowFrom(ctx, d.o.Paths.Audit(), audit.Filter{}, func() { events(nil) }, func(e audit.Event) error {
 			mu.Lock()
 			batch = append(batch, e)
 			mu.Unlock()
@@ -101,46 +98,14 @@ func (d *Desk) AuditVerify(ctx context.Context) (string, error) {
 
 // AuditExport implements tui.Backend. The file is beside the audit, which no
 // repository holds: paths and hosts of one client are nothing for another's.
-func (d *Desk) AuditExport(ctx context.Context, f audit.Filter) (path string, err error) {
+func (d *Desk) AuditExport(ctx context.Context, f audit.Filter) (string, error) {
 	folder := filepath.Join(d.o.Paths.State, "export")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", d.advise(fmt.Errorf("export audit: %w", err))
 	}
-	path = filepath.Join(folder, "audit-"+d.o.Now().Format("20060102-150405")+".jsonl")
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", d.advise(fmt.Errorf("export audit: %w", err))
-	}
-	defer func() {
-		if closeErr := file.Close(); err == nil && closeErr != nil {
-			err = d.advise(fmt.Errorf("export audit: %w", closeErr))
-		}
-		if err != nil {
-			_ = os.Remove(path)
-		}
-	}()
-	out := bufio.NewWriter(file)
-	lines := json.NewEncoder(out)
-	lines.SetEscapeHTML(false)
-	for e, err := range audit.Read(d.o.Paths.Audit(), f) {
-		var line *audit.LineError
-		switch {
-		case errors.As(err, &line):
-			continue // kb audit verify tells of it
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return "", d.advise(err)
-		default:
-			if err := lines.Encode(e); err != nil {
-				return "", d.advise(fmt.Errorf("export audit: %w", err))
-			}
-		}
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-	}
-	if err := out.Flush(); err != nil {
-		return "", d.advise(fmt.Errorf("export audit: %w", err))
+	path := filepath.Join(folder, "audit-"+d.o.Now().Format("20060102-150405")+".jsonl")
+	if _, _, err := audit.Export(ctx, d.o.Paths.Audit(), f, path, true, nil); err != nil {
+		return "", d.advise(err)
 	}
 	return path, nil
 }
