@@ -24,7 +24,7 @@ type binding struct {
 // bindings are all of them, in the order of docs/keys.md. Each screen's are in its
 // own file.
 var bindings = slices.Concat(anyBindings, homeBindings, profileBindings, loginBindings, providerBindings,
-	auditBindings, approvalBindings, doctorBindings, vaultBindings)
+	auditBindings, approvalBindings, doctorBindings, vaultBindings, startBindings)
 
 // anyBindings work on every screen.
 var anyBindings = []binding{

@@ -70,7 +70,7 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		newProviders(s),
 		audit,
 		newApprovals(s),
-		&plainScreen{shared: s, title: "Doctor", list: newList(same, same)},
+		newDoctor(s),
 		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
 	}
 	m.pages = newPages(s)

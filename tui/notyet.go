@@ -25,9 +25,5 @@ func (s *plainScreen) view(w, h int) []string {
 
 var (
 	profileBindings []binding
-	doctorBindings  []binding
 	vaultBindings   []binding
 )
-
-// newPages makes what stands in place of screens, by the state of the vault.
-func newPages(*shared) map[VaultState]page { return nil }

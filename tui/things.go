@@ -20,6 +20,9 @@ type Standing struct {
 	Dir     string
 	Profile string // "" for none
 	Why     string // the reason, or why there is none
+	// Of git in that directory, for a first profile; "" where nobody knows.
+	GitName, GitEmail string
+	Remote            string // of the repository, as rules name it: github.com/acme/api
 	// Attention is what a person should see to, each with its command.
 	Attention []string
 }

@@ -78,7 +78,7 @@ func everything() vaultfile.Contents {
 			Name: "linear", Issuer: "https://mcp.linear.example", ClientID: "id", ClientSecret: secret.New("cs"), RegistrationToken: secret.New("rt"),
 			RegistrationURI: "https://mcp.linear.example/r/1", Redirect: "http://127.0.0.1/", Expires: then,
 		}, {Name: "slack", ClientID: "id", SecretRef: "awssm://oauth/slack#secret"}},
-		Policies: []vaultfile.Policy{{ID: "p1", Profile: "work", Effect: "limit", PerMinute: 5, Provider: "github", Methods: []string{"POST", "GET"}, Host: "api.github.com", Path: "/repos/**"}},
+		Policies: []vaultfile.Policy{{ID: "p1", Profile: "work", Effect: "limit", PerMinute: 5, Provider: "github", Methods: []string{"POST", "GET"}, Host: "api.github.com", Path: "/repos/**"}, {ID: "p2", Profile: "work", Effect: "ask", Repository: "github.com/acme/*", Git: "write", Mint: true}},
 		Settings: []vaultfile.Setting{{Name: "default_profile", Value: "oss"}, {Name: "empty"}},
 	}
 }
@@ -175,7 +175,7 @@ func TestDelete(t *testing.T) {
 	w.edit(t, func(tx *vaultfile.Tx) error { return putAll(tx, everything()) })
 	f := w.edit(t, func(tx *vaultfile.Tx) error {
 		return errors.Join(tx.DeleteProfile("work"), tx.DeleteRule("r1"), tx.DeleteLogin("login/work/github/bot"),
-			tx.DeleteProvider("acme"), tx.DeleteClient("linear"), tx.DeleteClient("slack"), tx.DeletePolicy("p1"), tx.DeleteSetting("empty"))
+			tx.DeleteProvider("acme"), tx.DeleteClient("linear"), tx.DeleteClient("slack"), tx.DeletePolicy("p1"), tx.DeletePolicy("p2"), tx.DeleteSetting("empty"))
 	})
 	c := f.Contents()
 	if len(c.Profiles) != 1 || len(c.Rules) != 1 || len(c.Logins) != 2 || len(c.Providers)+len(c.Clients)+len(c.Policies) != 0 || len(c.Settings) != 1 {

@@ -134,6 +134,7 @@ type profileJSON struct {
 	Default    bool              `json:"default,omitempty"`
 	Rules      []string          `json:"rules"`
 	Logins     []string          `json:"logins"`
+	Policy     []string          `json:"policy"`
 }
 
 // describeProfile describes a profile with the records of its vault.
@@ -141,7 +142,7 @@ func describeProfile(b *broker.Broker, full string, c vaultfile.Contents, p prof
 	out := profileJSON{
 		Name: b.Show(full), Vault: b.VaultOf(full), GitName: p.GitName, GitEmail: p.GitEmail, SigningKey: p.SigningKey,
 		Also: p.Also, Egress: p.Egress, Expect: p.Expect, Default: b.DefaultProfile() == full,
-		Rules: []string{}, Logins: []string{},
+		Rules: []string{}, Logins: []string{}, Policy: []string{},
 	}
 	if out.Egress == "" {
 		out.Egress = "open"
@@ -154,6 +155,11 @@ func describeProfile(b *broker.Broker, full string, c vaultfile.Contents, p prof
 	for _, l := range c.Logins {
 		if l.Profile == p.Name {
 			out.Logins = append(out.Logins, loginName(l))
+		}
+	}
+	for _, l := range c.Policies {
+		if l.Profile == p.Name {
+			out.Policy = append(out.Policy, l.ID+": "+broker.PolicyWords(l))
 		}
 	}
 	return out
@@ -201,7 +207,7 @@ func newProfileList(a *app) *cobra.Command {
 func newProfileShow(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show NAME", Short: "show a profile with its rules and logins", Args: exactArgs(1, "a profile name"),
+		Use: "show NAME", Short: "show a profile with its rules, logins and policy", Args: exactArgs(1, "a profile name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
@@ -240,6 +246,9 @@ func newProfileShow(a *app) *cobra.Command {
 			}
 			for _, l := range d.Logins {
 				t.row("login", l)
+			}
+			for _, l := range d.Policy {
+				t.row("policy", l)
 			}
 			return t.flush()
 		},

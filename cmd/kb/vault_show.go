@@ -111,6 +111,9 @@ func rowsOf(c vaultfile.Contents) []rowJSON {
 		}
 		rows = append(rows, rowJSON{"login", l.Profile + " at " + loginName(l), about})
 	}
+	for _, p := range c.Policies {
+		rows = append(rows, rowJSON{"policy", p.ID, p.Profile + ": " + broker.PolicyWords(p)})
+	}
 	for _, p := range c.Providers {
 		rows = append(rows, rowJSON{"provider", p.Name, ""})
 	}

@@ -234,7 +234,7 @@ func TestAllowAlways(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown.ID = written.ID
-	if a, b := ruleWords(&shown), ruleWords(&written); a != b || a != "allow POST at github on api.github.com path /repos/acme/api/issues repository github.com/acme/api" {
+	if a, b := PolicyWords(shown), PolicyWords(written); a != b || a != "allow POST at github on api.github.com path /repos/acme/api/issues repository github.com/acme/api" {
 		t.Errorf("shown %q, written %q", a, b)
 	}
 	if again, err := f.broker.AllowAlways(t.Context(), r); err != nil || again.ID != written.ID || len(f.broker.Policies()) != 2 {

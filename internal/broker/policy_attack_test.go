@@ -245,6 +245,30 @@ func TestAttackApprovalServesAnother(t *testing.T) {
 	}
 }
 
+// TestAttackLineOfAnotherVault: who writes a shared vault gives a line there the
+// id and words of a line of yours. What you said of yours is not said of it.
+func TestAttackLineOfAnotherVault(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.addTeam()
+	line := vaultfile.Policy{ID: "p0000000a", Profile: "work", Effect: "ask"}
+	put := func(tx *vaultfile.Tx) error { _, err := tx.PutPolicy(line); return err }
+	f.edit(put)
+	f.editTeam(put)
+	s := f.start(f.workDir, "team/work")
+	mine := f.asks(t.Context(), s, http.MethodGet, apiUser, nil)
+	f.answer(s, f.waiting(s, 1)[0].ID, control.Session)
+	if got := f.ended(mine); got != sendsOn {
+		t.Fatalf("mine: %+v", got)
+	}
+	ended := make(chan outcome, 1)
+	go func() { ended <- f.authorize(t.Context(), s, "kb.team/work", http.MethodGet, apiUser, nil) }()
+	if r := f.waitingOr(s, ended, "the team's"); r != nil {
+		f.answer(s, r.ID, control.Deny)
+		f.ended(ended)
+	}
+}
+
 // waitingOr waits until a request waits, or reports that it ended without.
 func (f *fixture) waitingOr(s *Session, ended <-chan outcome, name string) *control.Request {
 	f.Helper()

@@ -210,6 +210,10 @@ func TestMintByPolicy(t *testing.T) {
 	if got := mint(); got.code != CodeMint {
 		t.Errorf("allowed for another profile: %+v", got)
 	}
+	f.line(vaultfile.Policy{Profile: "work", Effect: "allow", Mint: true, Host: "uploads.github.com"}, s)
+	if got := mint(); got.code != CodeMint {
+		t.Errorf("allowed on another host, and everything else allowed: %+v", got)
+	}
 	f.line(vaultfile.Policy{Profile: "work", Effect: "ask", Mint: true}, s)
 	request := f.asks(t.Context(), s, http.MethodPost, mintPath, nil)
 	r := f.waiting(s, 1)[0]

@@ -75,7 +75,7 @@ func (b *Broker) AddPolicy(ctx context.Context, p vaultfile.Policy) (id string, 
 			return err
 		}
 		for _, other := range c.Policies {
-			if same := ruleOf(&other); other.Profile == name && same.String() == ruleWords(&p) {
+			if same := ruleOf(&other); other.Profile == name && same.String() == PolicyWords(p) {
 				return &SamePolicyError{other.ID}
 			}
 		}
@@ -86,10 +86,8 @@ func (b *Broker) AddPolicy(ctx context.Context, p vaultfile.Policy) (id string, 
 }
 
 // PolicyWords is a line in words: "ask POST at linear".
-func PolicyWords(p vaultfile.Policy) string { return ruleWords(&p) }
-
-func ruleWords(p *vaultfile.Policy) string {
-	r := ruleOf(p)
+func PolicyWords(p vaultfile.Policy) string {
+	r := ruleOf(&p)
 	return r.String()
 }
 

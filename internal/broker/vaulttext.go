@@ -110,6 +110,12 @@ func (t *VaultText) Bytes() []byte {
 	for _, l := range t.shown.Logins {
 		w.comment(describeLogin(l))
 	}
+	if len(t.shown.Policies) > 0 {
+		w.WriteString("\n# Policy, which kb policy add and rm change:\n")
+	}
+	for _, p := range t.shown.Policies {
+		w.comment(p.ID + " of " + p.Profile + ": " + PolicyWords(p))
+	}
 	if len(t.shown.Providers) > 0 {
 		w.WriteString("\n# Definitions, which kb provider add and rm change:\n")
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ import (
 const statusPatience = time.Second
 
 // controlDir is the folder of the sessions' sockets.
-func (d *Desk) controlDir() string { return filepath.Join(d.o.Paths.Runtime, "ctl") }
+func (d *Desk) controlDir() string { return d.o.Paths.Control() }
 
 // sessions are those that Watch follows.
 type sessions struct {
@@ -195,7 +194,7 @@ func (d *Desk) StopSession(ctx context.Context, id string) error {
 		return d.adviseControl(err)
 	}
 	if e.State == control.Crashed {
-		return d.adviseControl(control.Clear(d.controlDir(), e))
+		return d.adviseControl(d.o.Paths.ClearSession(e))
 	}
 	return d.adviseControl(control.NewClient(d.controlDir(), e).Stop(ctx))
 }

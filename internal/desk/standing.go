@@ -3,12 +3,15 @@ package desk
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"kb/internal/broker"
 	"kb/internal/hint"
+	"kb/profile"
 	"kb/tui"
 )
 
@@ -30,6 +33,9 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 		}
 		s.State, s.Reason, s.Fix = stateOf(err), err.Error(), hint.Fix(err)
 		s.Wrapped = s.State == tui.VaultLocked
+		if s.State == tui.VaultNone {
+			d.suggest(ctx, &s)
+		}
 		return s, nil
 	}
 	s.State, s.Path, s.Device, s.Wrapped = tui.VaultOpen, b.VaultPath(), b.DeviceName(), b.IdentityHeld()
@@ -45,8 +51,32 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	} else {
 		s.Profile, s.Why = b.Show(decision.Match.Profile), decision.Match.Reason
 	}
+	if len(b.All().Profiles) == 0 {
+		d.suggest(ctx, &s)
+	}
 	s.Attention = append(notes, d.looking.at(b)...)
 	return s, nil
+}
+
+// suggest fills in what a first profile could be made of.
+func (d *Desk) suggest(ctx context.Context, s *tui.Standing) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		return
+	}
+	config := func(key string) string {
+		cmd := exec.CommandContext(ctx, git, "config", "--get", key)
+		cmd.Dir, cmd.Env = d.o.Dir, d.o.Environ
+		out, _ := cmd.Output()
+		return strings.TrimSpace(string(out))
+	}
+	s.GitName, s.GitEmail = config("user.name"), config("user.email")
+	env := profile.Env{Home: d.o.Paths.Home, Environ: d.o.Environ, Git: git}
+	if at, err := profile.ReadWorkspace(ctx, d.o.Dir, env); err == nil {
+		if r, ok := at.Remote(at.Primary); ok {
+			s.Remote = r.Normal
+		}
+	}
 }
 
 // closed is why no vault can be used any more that was open once: the file is

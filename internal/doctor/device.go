@@ -92,7 +92,7 @@ func checkRuntime(_ context.Context, o *Options) Result {
 
 // checkSessions: every session can be spoken to, and none has crashed.
 func checkSessions(ctx context.Context, o *Options) Result {
-	dir := filepath.Join(o.Paths.Runtime, "ctl")
+	dir := o.Paths.Control()
 	entries, err := control.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return good("none runs")

@@ -14,8 +14,7 @@
 //
 // Of the lines that fit a request one decides: the one with more conditions;
 // of two with as many the one whose path says more, then whose host, then
-// whose repository, then that names fewer methods; and where they say as much,
-// the stricter: deny, ask, allow. What no line fits is allowed. Lines of effect
+// whose repository; and where they say as much, the stricter: deny, ask, allow. What no line fits is allowed. Lines of effect
 // limit take no part in that: each that fits counts.
 //
 // A request that makes a new credential (a mint) is the other way round:

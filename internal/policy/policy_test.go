@@ -98,7 +98,9 @@ func TestDecide(t *testing.T) {
 		"path before host":        {rules{{Effect: deny, Path: "/graphql"}, {Effect: allow, Host: "api.linear.app"}}, request(), deny, "p1"},
 		"tie: deny":               {rules{{Effect: allow, Provider: "linear"}, {Effect: deny, Provider: "linear"}}, request(), deny, "p2"},
 		"tie: ask before allow":   {rules{{Effect: allow, Provider: "linear"}, {Effect: ask, Provider: "linear"}}, request(), ask, "p2"},
-		"fewer methods":           {rules{{Effect: ask, Methods: []string{"GET", "POST"}}, {Effect: allow, Methods: []string{"POST"}}}, request(), allow, "p2"},
+		"tie of unlike lines":     {rules{{Effect: allow, Methods: []string{"POST"}}, {Effect: deny, Git: "write"}}, request(in("", policy.Writes)), deny, "p2"},
+		"longer repository":       {rules{{Effect: deny, Repository: "github.com/acme/*"}, {Effect: allow, Repository: "github.com/acme/api"}}, request(in("github.com/acme/api", 0)), allow, "p2"},
+		"two that ask for a mint": {rules{{Effect: ask, Methods: []string{"POST"}}, {Effect: ask, Mint: true}}, request(minting), ask, "p2"},
 		"limit decides nothing":   {rules{{Effect: limit, PerMinute: 1, Provider: "linear"}, {Effect: deny}}, request(), deny, "p2"},
 		"another method":          {rules{{Effect: deny, Methods: []string{"DELETE"}}}, request(), allow, ""},
 		"any method named":        {rules{{Effect: deny, Methods: []string{"DELETE"}}}, request(by("POST", "DELETE")), deny, "p1"},
@@ -381,11 +383,15 @@ func BenchmarkDecide(b *testing.B) {
 			ID: "p" + string(rune('0'+i%10)) + string(rune('0'+i/10)), Effect: allow, Provider: "github", Host: "api.github.com", Path: "/repos/acme/*",
 		})
 	}
+	near := slices.Clone(rules)
+	for i := range near {
+		near[i].Provider = "linear"
+	}
 	rules = append(rules, policy.Rule{ID: "mine", Effect: ask, Provider: "linear", Methods: []string{"DELETE"}})
 	for _, c := range []struct {
 		name string
 		set  *policy.Set
-	}{{"none", nil}, {"200 lines", compile(b, rules...)}} {
+	}{{"none", nil}, {"200 lines", compile(b, rules...)}, {"200 lines at the provider", compile(b, near...)}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

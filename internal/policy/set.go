@@ -164,7 +164,10 @@ func compile(r *Rule, g Grammar) (*line, error) {
 		}
 	}
 	l.rank = [6]int{
-		r.conditions(), literal(r.Path), literal(r.Host), literal(r.Repository), -len(r.Methods), r.Effect.strictness(),
+		r.conditions(), literal(r.Path), literal(r.Host), literal(r.Repository), r.Effect.strictness(),
+	}
+	if r.Mint { // of two that ask, the one that may let a mint through
+		l.rank[5] = 1
 	}
 	l.reason = "policy " + l.String()
 	if r.ID != "" {
