@@ -571,11 +571,18 @@ func TestAttackHalfABodyAndRejected(t *testing.T) {
 		came <- struct{}{}
 		_, _ = io.Copy(io.Discard, c)
 	})
-	c := w.tunnel(good)
-	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: 500\r\n\r\nhalf")
-	<-came
-	c.Close()
-	if w.outcomes(1); told.could.Load() != 0 || told.couldNot.Load() != 1 {
+	// Whether kb reads the 401 before the client has gone is up to the machine.
+	for n := 1; told.couldNot.Load() == 0; n++ {
+		if n > 50 {
+			t.Fatal("the policy was never told")
+		}
+		c := w.tunnel(good)
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: 500\r\n\r\nhalf")
+		<-came
+		c.Close()
+		w.outcomes(n)
+	}
+	if told.could.Load() != 0 || told.couldNot.Load() != 1 {
 		t.Errorf("asked %d times, told %d times", told.could.Load(), told.couldNot.Load())
 	}
 	eventually(t, "all to be given back", func() bool { return w.server.kept.Load() == 0 })

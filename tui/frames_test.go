@@ -3,6 +3,9 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +39,6 @@ var openers = map[string]func(*board){
 	"error": func(b *board) {
 		b.send(done{what: hostileText(5), err: hint.Wrap(errors.New(strings.Join(hostile, "\n")), "run kb doctor")})
 	},
-	"": func(*board) {},
 }
 
 // exact checks that every line of a frame has just as many cells as the screen, and
@@ -117,44 +119,56 @@ var edges = [][2]int{
 	{250, 80},
 }
 
-// TestEverySize draws every size from 1x1 to 200x60, each with one screen and one
-// dialog in turn, and every screen and every dialog at the sizes where something
-// changes.
+// boardsOf are boards with each screen, and each dialog over the first.
+func boardsOf(t *testing.T, say func(int) string, o Options) map[string]*board {
+	boards := map[string]*board{}
+	for i := range screenCount {
+		b := newBoardWith(t, crowd(4, say), o, 100, 30)
+		b.press(fmt.Sprint(i + 1))
+		boards[fmt.Sprint("screen ", i+1)] = b
+	}
+	for name, opener := range openers {
+		b := newBoardWith(t, crowd(4, say), o, 100, 30)
+		opener(b)
+		boards[name] = b
+	}
+	return boards
+}
+
+// TestEverySize draws every screen and every dialog at the sizes where something
+// changes, and every size from 1x1 to 200x60 with one of them in turn: with all of
+// them if KB_THOROUGH is set, and under the race detector, which has nothing to
+// find here, some sizes only.
 func TestEverySize(t *testing.T) {
 	t.Parallel()
-	var names []string
-	for name := range openers {
-		names = append(names, name)
-	}
 	for name, say := range map[string]func(int) string{"tame": tame, "hostile": hostileText} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var boards []*board
-			for i := range screenCount {
-				for _, dialog := range names {
-					b := newBoard(t, crowd(4, say), 100, 30)
-					b.press(fmt.Sprint(i + 1))
-					openers[dialog](b)
-					boards = append(boards, b)
-					for _, size := range edges {
-						b.resize(size[0], size[1])
-						if err := exact(b.m); err != nil {
-							t.Fatalf("screen %d, dialog %q, %dx%d: %v", i+1, dialog, size[0], size[1], err)
-						}
-					}
+			boards := boardsOf(t, say, Options{})
+			names := slices.Sorted(maps.Keys(boards))
+			draw := func(name string, w, h int) {
+				b := boards[name]
+				b.resize(w, h)
+				if err := exact(b.m); err != nil {
+					t.Fatalf("%s, %dx%d: %v", name, w, h, err)
 				}
 			}
-			k := 0
+			for _, name := range names {
+				for _, size := range edges {
+					draw(name, size[0], size[1])
+				}
+			}
+			thorough := os.Getenv("KB_THOROUGH") != ""
 			for w := 1; w <= 200; w++ {
 				for h := 1; h <= 60; h++ {
-					if w >= 40 && h >= 12 && (w*7+h*13)%3 != 0 && !testing.Verbose() {
-						continue // a third of them; with -v all
-					}
-					b := boards[k%len(boards)]
-					k++
-					b.resize(w, h)
-					if err := exact(b.m); err != nil {
-						t.Fatalf("screen %d, %dx%d: %v", b.m.at+1, w, h, err)
+					turn := w*61 + h
+					switch {
+					case thorough:
+						for _, name := range names {
+							draw(name, w, h)
+						}
+					case name == "hostile" && (!raceEnabled || turn%7 == 0):
+						draw(names[turn%len(names)], w, h)
 					}
 				}
 			}
@@ -168,21 +182,14 @@ func (b *board) resize(w, h int) { b.m.Update(tea.WindowSizeMsg{Width: w, Height
 // TestASCII draws everything with a theme of ASCII alone.
 func TestASCII(t *testing.T) {
 	t.Parallel()
-	for name, opener := range openers {
-		for i := range screenCount {
-			b := newBoardWith(t, crowd(4, hostileText), Options{Looks: Looks{ASCII: true}}, 100, 30)
-			b.press(fmt.Sprint(i + 1))
-			opener(b)
-			for _, size := range [][2]int{{100, 30}, {60, 20}, {40, 12}} {
-				b.resize(size[0], size[1])
-				if err := exact(b.m); err != nil {
-					t.Errorf("screen %d, dialog %q, %v: %v", i+1, name, size, err)
-				}
-				for _, r := range b.m.View() {
-					if r >= 0x80 {
-						t.Fatalf("screen %d, dialog %q, %v: %q:\n%s", i+1, name, size, r, b.m.View())
-					}
-				}
+	for name, b := range boardsOf(t, hostileText, Options{Looks: Looks{ASCII: true}}) {
+		for _, size := range [][2]int{{100, 30}, {60, 20}, {40, 12}, {30, 5}} {
+			b.resize(size[0], size[1])
+			if err := exact(b.m); err != nil {
+				t.Errorf("%s, %v: %v", name, size, err)
+			}
+			if i := strings.IndexFunc(b.m.View(), func(r rune) bool { return r >= 0x80 }); i >= 0 {
+				t.Errorf("%s, %v: not ASCII: %q", name, size, b.m.View()[i:i+10])
 			}
 		}
 	}

@@ -167,3 +167,5 @@ func (l Looks) theme() draw.ThemeOptions {
 	}
 	return o
 }
+
+func roleNames() []string { return draw.RoleNames[:] }

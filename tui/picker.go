@@ -75,8 +75,14 @@ func (p *picker) selected() (entry, bool) {
 	return p.found[p.cursor], true
 }
 
+// name is an entry without its sentence, in which any letters are found in order.
+func (e entry) name() string {
+	does, _, _ := strings.Cut(e.text, ":")
+	return e.key + " " + does
+}
+
 // search finds the entries that have all that is typed: those with its words
-// first, then those that have its letters in order.
+// first, then those whose name has its letters in order.
 func (p *picker) search() {
 	typed := p.in.value()
 	p.found = p.found[:0]
@@ -86,7 +92,7 @@ func (p *picker) search() {
 		switch {
 		case matches(strings.TrimLeft(typed, "! "), text):
 			p.found = append(p.found, e)
-		case (p.strict == nil || !p.strict(typed)) && inOrder(typed, text):
+		case (p.strict == nil || !p.strict(typed)) && inOrder(typed, e.name()):
 			loose = append(loose, e)
 		}
 	}

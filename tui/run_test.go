@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -85,12 +86,17 @@ func (tm *terminal) text() string {
 // wait waits until the dashboard has written a text.
 func (tm *terminal) wait(text string) {
 	tm.t.Helper()
+	tm.until(fmt.Sprintf("%q is shown", text), func(seen string) bool { return strings.Contains(seen, text) })
+}
+
+func (tm *terminal) until(what string, so func(seen string) bool) {
+	tm.t.Helper()
 	deadline := time.After(20 * time.Second)
-	for !strings.Contains(tm.text(), text) {
+	for !so(tm.text()) {
 		select {
 		case <-tm.more:
 		case <-deadline:
-			tm.t.Fatalf("%q was never shown:\n%q", text, tm.text())
+			tm.t.Fatalf("never: %s; it showed:\n%q", what, tm.text())
 		}
 	}
 }
@@ -123,10 +129,10 @@ func (tm *terminal) ended() error {
 		{"\x1b[?2004h", "\x1b[?2004l"},
 		{"\x1b[?25l", "\x1b[?25h"},
 	} {
-		tm.wait(m.off)
-		if text := tm.text(); strings.LastIndex(text, m.on) < 0 || strings.LastIndex(text, m.on) > strings.LastIndex(text, m.off) {
-			tm.t.Errorf("%q was not switched on, or %q is not the last of it", m.on, m.off)
-		}
+		tm.until(fmt.Sprintf("%q is switched on, and off by %q in the end", m.on, m.off), func(seen string) bool {
+			on := strings.LastIndex(seen, m.on)
+			return on >= 0 && on < strings.LastIndex(seen, m.off)
+		})
 	}
 	return err
 }

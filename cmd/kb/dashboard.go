@@ -42,8 +42,8 @@ func runDashboard(ctx context.Context, a *app, o dashboardOptions) error {
 	}
 	looks.ASCII = looks.ASCII || o.ascii
 	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks, Home: paths.Home, Verbs: verbs(a)})
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-		return hint.Exit(hint.Cancelled, quietError{ctx.Err()}, "") // ended by a signal, in good order
+	if errors.Is(err, context.Canceled) {
+		return hint.Exit(hint.Cancelled, quietError{err}, "") // ended by a signal, in good order
 	}
 	return err
 }
@@ -75,11 +75,7 @@ func (a *app) looks(paths broker.Paths) (tui.Looks, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return tui.Looks{}, fmt.Errorf("read looks: %w", err)
 	}
-	looks, err := tui.ReadLooks(data, a.getenv)
-	if err != nil {
-		return looks, hint.Wrap(fmt.Errorf("read %s: %w", path, err), "mend it, or move it away: kb runs without one")
-	}
-	return looks, nil
+	return tui.ReadLooks(data, a.getenv)
 }
 
 // verbs are the commands that the palette offers: those that are whole as they

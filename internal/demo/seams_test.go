@@ -6,6 +6,7 @@ import (
 	"go/build/constraint"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os"
 	"path"
@@ -93,6 +94,14 @@ func (f goFile) nameOf(path string) string {
 // forTests are packages that cmd/kb does not install (archtest says so).
 var forTests = []string{"internal/testkit/", "internal/golden/", "internal/archtest/", "internal/e2e/"}
 
+// others are assignments to fields that have a seam's name and are of other
+// types: a clock of a room's own options, a text on the screen.
+var others = map[string]bool{
+	"internal/desk/desk.go: assigns to a field: o.Now":       true, // desk.Options
+	"internal/doctor/doctor.go: assigns to a field: o.Now":   true, // doctor.Options
+	"internal/desk/profiles.go: assigns to a field: out.Now": true, // tui.Pin
+}
+
 // setsSeams finds what could set a seam: a composite literal of the broker's
 // options with such a field or without field names, an assignment to such a
 // field or its address taken, in the broker's package or one that imports it.
@@ -142,7 +151,7 @@ func setsSeams(f goFile) (complaints []string) {
 		case *ast.AssignStmt:
 			for _, left := range n.Lhs {
 				if seam(left) {
-					complain("assigns to a field %s", left.(*ast.SelectorExpr).Sel.Name)
+					complain("assigns to a field: %s", types.ExprString(left))
 				}
 			}
 		case *ast.RangeStmt:
@@ -184,7 +193,9 @@ func TestNothingInstalledSetsTheSeams(t *testing.T) {
 				setters[f.path] = true
 				continue
 			}
-			t.Error(why)
+			if !others[why] {
+				t.Error(why)
+			}
 		}
 		if name := f.nameOf("kb/internal/broker"); name != "" {
 			openers[f.path] += calls(f, name, "Open") + calls(f, name, "Init")
@@ -194,9 +205,14 @@ func TestNothingInstalledSetsTheSeams(t *testing.T) {
 	if len(setters) != 1 || !setters["internal/demo/home.go"] {
 		t.Errorf("the demo's setters are %v, want internal/demo/home.go alone", setters)
 	}
-	// The broker is opened in one place, made in one, and by the demo.
+	// The broker is opened in one place for the verbs, made in one, both and once
+	// more for another vault by the dashboard's desk with the options that cmd/kb
+	// gives it, and by the demo.
 	for path, n := range openers {
-		want := map[string]int{"cmd/kb/app.go": 1, "cmd/kb/init.go": 1, "internal/demo/home.go": 2}[path]
+		want := map[string]int{
+			"cmd/kb/app.go": 1, "cmd/kb/init.go": 1, "internal/demo/home.go": 2,
+			"internal/desk/desk.go": 1, "internal/desk/identity.go": 1, "internal/desk/providers.go": 1,
+		}[path]
 		if n != want {
 			t.Errorf("%s opens or makes a broker %d times, want %d", path, n, want)
 		}

@@ -40,6 +40,10 @@ func main() {
 	}
 }
 
+// inside names the variable that says that this process is in the namespace
+// whose /home is the world's own.
+const inside = "KB_FRAMES_INSIDE"
+
 func run(ctx context.Context, kb, out, program string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // documents
 		return err
@@ -47,33 +51,61 @@ func run(ctx context.Context, kb, out, program string) error {
 	if program != "" {
 		return anything(ctx, out, strings.Fields(program))
 	}
-	dir, err := os.MkdirTemp("", "kbf")
+	if os.Getenv(inside) == "" {
+		return enter(ctx, kb, out)
+	}
+	// Before /home is covered, where out may be.
+	folder, err := os.OpenRoot(out)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if kb == "" {
-		kb = filepath.Join(dir, "kb")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", kb, "./cmd/kb")
-		build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build kb: %w\n%s", err, text)
-		}
-	}
-	if kb, err = filepath.Abs(kb); err != nil {
+	defer func() { _ = folder.Close() }()
+	if err := cover(); err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, dir, kb)
+	w, err := newWorld(ctx, "/home", kb)
 	if err != nil {
 		return err
 	}
 	defer w.end()
 	for _, s := range scenes {
-		if err := w.play(ctx, s, out); err != nil {
+		if err := w.play(ctx, s, folder); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// enter builds kb where none is given, and runs this program again in mount and
+// user namespaces of its own: the frames show paths of a home, not of this
+// machine.
+func enter(ctx context.Context, kb, out string) error {
+	dir, err := os.MkdirTemp("", "kbf")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program := filepath.Join(dir, "kb")
+	if kb == "" {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/kb")
+		build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build kb: %w\n%s", err, text)
+		}
+	} else if content, err := os.ReadFile(kb); err != nil {
+		return err
+	} else if err := os.WriteFile(program, content, 0o700); err != nil { //nolint:gosec // a program
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	again := exec.CommandContext(ctx, "unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--", self, "-kb", program, "-out", out)
+	again.Env = append(os.Environ(), inside+"=1")
+	again.Stdout, again.Stderr = os.Stdout, os.Stderr
+	again.Cancel = func() error { return again.Process.Signal(os.Interrupt) }
+	return again.Run()
 }
 
 // patience is how long a screen may take to show what a scene waits for.
@@ -96,7 +128,7 @@ type step struct {
 	wait string // regular expression on the frame
 }
 
-func (w *world) play(ctx context.Context, s scene, out string) error {
+func (w *world) play(ctx context.Context, s scene, out *os.Root) error {
 	if s.theme == "" {
 		s.theme = "dark"
 	}
@@ -126,7 +158,7 @@ func (w *world) play(ctx context.Context, s scene, out string) error {
 	if err := still(t); err != nil {
 		return err
 	}
-	if err := write(t, filepath.Join(out, s.name+".svg"), s); err != nil {
+	if err := write(t, out, s); err != nil {
 		return err
 	}
 	if err := t.Send("C-c"); err != nil {
@@ -161,7 +193,7 @@ func still(t *screen.Terminal) error {
 	return nil // a screen with a clock in it is never still
 }
 
-func write(t *screen.Terminal, path string, s scene) error {
+func write(t *screen.Terminal, out *os.Root, s scene) error {
 	frame, err := t.FrameStyled()
 	if err != nil {
 		return err
@@ -170,12 +202,17 @@ func write(t *screen.Terminal, path string, s scene) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(path)
-	return os.WriteFile(path, []byte(draw(grid, themes[s.theme], s.title)), 0o644) //nolint:gosec // a document
+	fmt.Println(s.name + ".svg")
+	return out.WriteFile(s.name+".svg", []byte(draw(grid, themes[s.theme], s.title)), 0o644)
 }
 
 // anything draws the first frame of any program, to look at the renderer.
 func anything(ctx context.Context, out string, args []string) error {
+	folder, err := os.OpenRoot(out)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }()
 	t, err := screen.Open(ctx, screen.Options{Args: args, Background: "dark"})
 	if err != nil {
 		return err
@@ -185,5 +222,5 @@ func anything(ctx context.Context, out string, args []string) error {
 		return err
 	}
 	name := filepath.Base(args[0])
-	return write(t, filepath.Join(out, name+".svg"), scene{title: name, width: 100, height: 30, theme: "dark"})
+	return write(t, folder, scene{name: name, title: name, width: 100, height: 30, theme: "dark"})
 }
