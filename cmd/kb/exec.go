@@ -153,10 +153,12 @@ func execute(ctx context.Context, a *app, o execOptions) (int, error) {
 	// Not at once: the collection that it sets off would slow the child's start.
 	saving := time.AfterFunc(time.Second, func() { debug.SetGCPercent(sessionGC) })
 	defer saving.Stop()
+	if ctx.Err() != nil {
+		return 0, hint.Exit(hint.Cancelled, errors.New("start session: a signal came first"), "")
+	}
 	// From here on signals are the supervisor's to pass on.
-	a.stop()
 	code, err := supervisor.Run(supervisor.Spec{
-		Command: o.command, Env: session.Environment(), Started: session.Runs, Stop: session.Stopping(),
+		Command: o.command, Env: session.Environment(), Caught: a.stop, Started: session.Runs, Stop: session.Stopping(),
 		Privileges: o.isolation == tierOff, BeforeStart: closeKeyrings(b, o.isolation),
 	})
 	if err == nil && session.Stopped() {

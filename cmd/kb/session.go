@@ -64,7 +64,8 @@ func newSessionList(a *app) *cobra.Command {
 	return cmd
 }
 
-// sessions are those of this user, each asked what it is doing.
+// sessions are those of this user, each asked what it is doing. Who is in a
+// session itself gets control.ErrRefused.
 func (a *app) sessions(ctx context.Context) ([]sessionJSON, error) {
 	paths, err := broker.FindPaths(a.getenv)
 	if err != nil {
@@ -76,7 +77,7 @@ func (a *app) sessions(ctx context.Context) ([]sessionJSON, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	all := make([]sessionJSON, len(entries))
+	all, refused := make([]sessionJSON, len(entries)), make([]error, len(entries))
 	var asking sync.WaitGroup
 	for i, e := range entries {
 		all[i] = sessionJSON{State: string(e.State), Status: control.Status{ID: e.ID, PID: e.PID}}
@@ -85,14 +86,22 @@ func (a *app) sessions(ctx context.Context) ([]sessionJSON, error) {
 		}
 		asking.Go(func() {
 			status, err := control.NewClient(paths.Control(), e).Status(ctx)
-			if err != nil {
+			switch {
+			case errors.Is(err, control.ErrRefused):
+				refused[i] = err
+			case err != nil:
 				all[i].Problem = err.Error()
-				return
+			default:
+				all[i].Status = status
 			}
-			all[i].Status = status
 		})
 	}
 	asking.Wait()
+	for _, err := range refused {
+		if err != nil {
+			return nil, err
+		}
+	}
 	shown := all[:0]
 	for i, s := range all {
 		// One that ended since it was listed is none.

@@ -32,6 +32,9 @@ type Spec struct {
 	// BeforeStart, if set, is called on the thread that forks the child, which
 	// inherits what it changes there.
 	BeforeStart func() error
+	// Caught, if set, is called once Run catches signals: who did so until then
+	// lets go, and none falls between.
+	Caught func()
 	// Started, if set, is told the child's process.
 	Started func(pid int)
 	// Stop, when it is closed, has the child asked to end, and made to after
@@ -145,6 +148,9 @@ func Run(spec Spec) (int, error) {
 		dropped := make(chan os.Signal, 1)
 		signal.Notify(dropped, syscall.SIGINT, syscall.SIGQUIT)
 		defer signal.Stop(dropped)
+	}
+	if spec.Caught != nil {
+		spec.Caught()
 	}
 
 	// no_new_privs and the parent-death signal belong to a thread, so the
