@@ -165,7 +165,7 @@ func (s *profiles) uses() []use {
 		one("profiles.policy", "kb policy add "+p.Name, func() tea.Cmd { return open(s.policyForm(p)) }),
 		one("profiles.test", "kb rule test", func() tea.Cmd { return open(s.pathForm()) }),
 		one("profiles.testpolicy", "kb policy test -p "+p.Name, func() tea.Cmd { return open(s.requestForm(p)) }),
-		use{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return open(s.form(ProfileSpec{Egress: "open"})) }},
+		{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return open(s.form(ProfileSpec{Egress: "open"})) }},
 		one("profiles.edit", "kb profile set "+p.Name, func() tea.Cmd { return open(s.form(p.ProfileSpec)) }),
 		one("profiles.default", defaultLine, func() tea.Cmd {
 			return s.act("set the default profile", func(ctx context.Context) (string, error) { return s.backend.DefaultProfile(ctx, makeDefault) })
