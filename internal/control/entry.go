@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,7 +114,7 @@ func named(dir string) ([]Entry, error) {
 			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.name(), b.name()) })
+	sort.Slice(entries, func(i, j int) bool { return entries[i].name() < entries[j].name() })
 	if len(entries) > maxEntries {
 		entries = entries[:maxEntries]
 	}
