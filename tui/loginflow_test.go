@@ -207,7 +207,7 @@ func picture() []string {
 func TestLoginWaits(t *testing.T) {
 	t.Parallel()
 	code := LoginStep{
-		URL: "https://linear.example/device", Code: "WDJB-MJHT", QR: picture(), Text: "waiting for the code to be typed, in a browser on any machine", Until: at.Add(14*time.Minute + 32*time.Second),
+		URL: "https://linear.example/device", Code: "WDJB-MJHT", QR: picture(), Text: "waiting for the code to be typed, in any browser", Until: at.Add(14*time.Minute + 32*time.Second),
 	}
 	browser := LoginStep{
 		URL: "https://linear.example/oauth/authorize?client_id=kb&code_challenge=" + strings.Repeat("Ab3", 20) + "&state=xyz", Opened: true, Paste: true,
@@ -429,5 +429,45 @@ func TestStepsGiveWay(t *testing.T) {
 	}
 	if s := <-f.steps; s.URL != "4" {
 		t.Errorf("the step that is seen is %q", s.URL)
+	}
+}
+
+// TestLoginDialogsFitEverySize: what others wrote in them is as wide as they like,
+// and says what it wants to the terminal.
+func TestLoginDialogsFitEverySize(t *testing.T) {
+	t.Parallel()
+	hostile := "\x1b[2J\u202e名前\u0301" + strings.Repeat("wide ", 40)
+	f := full()
+	f.form = keyForm()
+	f.form.Title, f.form.Note, f.form.Fields[0].Label = hostile, hostile, hostile
+	f.form.Ways = f.form.Ways[:1]
+	f.logins[0].Provider, f.logins[0].Reason = hostile, hostile
+	step := LoginStep{URL: "https://x.example/" + hostile, Code: hostile, Text: hostile, Problem: hostile, Paste: true, QR: picture(), Until: at.Add(time.Minute)}
+	b := newBoard(t, f, 100, 30)
+	b.press("3")
+	login := func() *loginDialog {
+		return &loginDialog{shared: b.m.shared, want: LoginRequest{LoginKey: f.logins[0].LoginKey}}
+	}
+	waits, failed, looks, asks := login(), login(), login(), login()
+	waits.page, waits.step, waits.flow = loginWaits, step, newLoginFlow(t.Context(), 1)
+	failed.page, failed.err = loginEnded, hint.Wrap(errors.New(hostile), hostile)
+	looks.page, asks.form = loginLooks, f.form
+	asks.askFields()
+	plan := logoutPlanned{chosen: f.logins, here: make([]string, len(f.logins)), everywhere: make([]string, len(f.logins))}
+	for i := range plan.here {
+		plan.here[i] = hostile
+	}
+	logout := &logoutDialog{logins: b.m.screens[screenLogins].(*logins), plan: plan}
+	for _, d := range []dialog{waits, failed, looks, asks, logout} {
+		b.m.dialogs = []dialog{d}
+		for w := 1; w <= 200; w += 7 {
+			for h := 1; h <= 60; h += 5 {
+				b.m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+				b.frame()
+				if drawn := b.m.View(); strings.Contains(drawn, "\x1b[2J") || strings.Contains(drawn, "\u202e") {
+					t.Fatalf("%T %dx%d draws a control character", d, w, h)
+				}
+			}
+		}
 	}
 }

@@ -90,11 +90,13 @@ func (d *loginDialog) view(w, h int) []string {
 	return d.viewEnd(w, h)
 }
 
-// viewWaiting shows what a person has to do elsewhere. Where there is no room for
-// all, the picture goes first and what is last of the rest.
+// viewWaiting shows what a person has to do elsewhere: the address in full width,
+// so that it can be marked and copied, and below it the code with its picture.
+// Where there is no room for all, the picture goes first and what is last of the
+// rest.
 func (d *loginDialog) viewWaiting(w, h int) []string {
 	t, s := d.theme, &d.step
-	text, role := "~ "+draw.Clean(s.Text), draw.Working
+	text := "~ " + draw.Clean(s.Text)
 	switch {
 	case d.ending:
 		text = "~ cancelling"
@@ -104,45 +106,67 @@ func (d *loginDialog) viewWaiting(w, h int) []string {
 	if !s.Until.IsZero() && !d.ending {
 		text += ", " + countdown(s.Until, d.now()) + " left"
 	}
-	picture := s.QR
-	if t.ASCII() || len(picture) > h {
-		picture = nil
+	var lines []string
+	for _, line := range draw.Wrap(text, w) {
+		lines = append(lines, t.Paint(draw.Working, t.Fit(line, w)))
 	}
+	lines = append(lines, d.address(w)...)
 	side := 0
-	for _, line := range picture {
+	for _, line := range s.QR {
 		side = max(side, draw.Width(line))
 	}
-	beside := w - side - 2
-	if side > 0 && beside < 32 { // a code and an address want that much
-		picture, beside = nil, w
+	// A code and what goes with it want 24 cells.
+	if side == 0 || t.ASCII() || w-side-2 < 24 || len(lines)+len(s.QR) > h {
+		lines = append(lines, d.typed(w)...)
+		return lines[:min(len(lines), max(0, h))]
 	}
-	if side == 0 {
-		beside = w
+	left := d.typed(w - side - 2)
+	for i := range max(len(left), len(s.QR)) {
+		line, picture := t.Fit("", w-side-2), ""
+		if i < len(left) {
+			line = left[i]
+		}
+		if i < len(s.QR) {
+			picture = t.Picture(draw.Pad(s.QR[i], side))
+		}
+		lines = append(lines, draw.Pad(line+"  "+picture, w))
 	}
+	return lines[:min(len(lines), h)]
+}
+
+// address is the page to open, in a line of its own where it has room in one.
+func (d *loginDialog) address(w int) []string {
+	t, s := d.theme, &d.step
+	if s.URL == "" {
+		return nil
+	}
+	head := "open this page"
+	if s.Opened {
+		head = "your browser opens this page"
+	}
+	url := draw.Clean(s.URL)
+	if n := draw.Width(head) + 2; n+draw.Width(url) <= w {
+		return []string{t.Fit("", w), t.Fit(head+"  ", n) + t.Paint(draw.Accent, t.Fit(url, w-n))}
+	}
+	lines := []string{t.Fit("", w), t.Fit(head, w)}
+	for _, part := range draw.Chop(url, w) {
+		lines = append(lines, t.Paint(draw.Accent, t.Fit(part, w)))
+	}
+	return lines
+}
+
+// typed is the code to type there, what is wrong, and the field for the address that
+// the browser ended at.
+func (d *loginDialog) typed(w int) []string {
+	t, s := d.theme, &d.step
 	var lines []string
-	for _, line := range draw.Wrap(text, beside) {
-		lines = append(lines, t.Paint(role, t.Fit(line, beside)))
-	}
 	if s.Code != "" {
-		lines = append(lines, t.Fit("", beside), t.Fit("type this code", beside), t.Fit("", beside), t.Paint(draw.Accent, t.Fit("    "+draw.Clean(s.Code), beside)), t.Fit("", beside))
-	}
-	if s.URL != "" {
-		head := "open this page"
-		if s.Opened {
-			head = "your browser opens this page"
-		}
-		if s.Code == "" {
-			lines = append(lines, t.Fit("", beside))
-		}
-		lines = append(lines, t.Fit(head, beside), t.Fit("", beside))
-		for _, part := range draw.Chop(draw.Clean(s.URL), beside) {
-			lines = append(lines, t.Paint(draw.Accent, t.Fit(part, beside)))
-		}
+		lines = append(lines, t.Fit("", w), t.Fit("and type this code", w), t.Fit("", w), t.Paint(draw.Accent, t.Fit("    "+draw.Clean(s.Code), w)))
 	}
 	if s.Problem != "" {
-		lines = append(lines, t.Fit("", beside))
-		for _, line := range draw.Wrap("! "+draw.Clean(s.Problem), beside) {
-			lines = append(lines, t.Paint(draw.Attention, t.Fit(line, beside)))
+		lines = append(lines, t.Fit("", w))
+		for _, line := range draw.Wrap("! "+draw.Clean(s.Problem), w) {
+			lines = append(lines, t.Paint(draw.Attention, t.Fit(line, w)))
 		}
 	}
 	if s.Paste {
@@ -152,26 +176,9 @@ func (d *loginDialog) viewWaiting(w, h int) []string {
 		} else if field == "" {
 			field = t.Paint(draw.Muted, "p, where the browser is on another machine")
 		}
-		lines = append(lines, t.Fit("", beside), draw.Exact("paste     "+field, beside))
+		lines = append(lines, t.Fit("", w), draw.Exact("paste     "+field, w))
 	}
-	if len(lines) > h {
-		lines = lines[:h]
-	}
-	if picture == nil {
-		return lines
-	}
-	right := make([]string, max(len(picture), len(lines)))
-	for i := range right {
-		line := strings.Repeat(" ", side)
-		if i < len(picture) {
-			line = t.Picture(draw.Pad(picture[i], side))
-		}
-		right[i] = "  " + line
-	}
-	for len(lines) < len(right) {
-		lines = append(lines, t.Fit("", beside))
-	}
-	return draw.Beside(lines, right)
+	return lines
 }
 
 // viewEnd shows how the login came out, until somebody has seen it.

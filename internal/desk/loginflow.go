@@ -286,7 +286,7 @@ func (s *visited) browse(address string) {
 func waitsFor(v broker.Visit, ssh bool) string {
 	switch {
 	case v.Code != "":
-		return "waiting for the code to be typed, in a browser on any machine"
+		return "waiting for the code to be typed, in any browser"
 	case v.PasteOnly:
 		return "the browser ends at a page whose address begins with " + v.Redirect + "; paste that address here"
 	case ssh:
