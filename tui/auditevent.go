@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func (e *requestEvent) running() bool {
 // what is the request, or what the line tells of.
 func (e *requestEvent) what() string {
 	if e.Host == "" {
-		return strings.TrimSpace(e.Detail + " " + e.Reason)
+		return cmp.Or(e.Detail, e.Reason)
 	}
 	method := e.Method
 	for len(method) < 4 {
@@ -156,8 +157,11 @@ func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
 		who += "  login " + login
 	}
 	reason, detail := e.Reason, e.Detail
-	if e.Host == "" { // the sentence has them
-		reason, detail = "", ""
+	if e.Host == "" { // the sentence has it
+		if detail == "" {
+			reason = ""
+		}
+		detail = ""
 	}
 	rate, n, minutes := s.spark(e.Session, bars)
 	if rate != "" {

@@ -235,7 +235,7 @@ func TestAuditFilters(t *testing.T) {
 }
 
 // loaded is a dashboard on the Audit screen with n events.
-func loaded(t *testing.T, n int) *board {
+func loaded(t testing.TB, n int) *board {
 	t.Helper()
 	b := newBoard(t, &fake{}, 200, 60)
 	b.press("5")

@@ -42,6 +42,7 @@ type home struct {
 	logins      list[Login]
 	events      list[homeEvent]
 	panel       int
+	places      []homePlace // of the panels, as of the last view
 	// What the lists were made of.
 	seen struct {
 		sessions []Session

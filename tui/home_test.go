@@ -225,3 +225,30 @@ func TestLiveEverySize(t *testing.T) {
 		}
 	}
 }
+
+// TestHomeGoesWhereOneClicks: a click focuses the panel and goes to the row.
+func TestHomeGoesWhereOneClicks(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, acme(), 100, 30)
+	for _, c := range []struct {
+		text  string
+		panel int
+		want  string
+	}{
+		{"oss       codex", homeSessions, "81d20b7e"},
+		{"google (drive)", homeLogins, "google"},
+		{"api.stripe.com", homeAudit, "api.stripe.com"},
+	} {
+		y := 0
+		for i, line := range strings.Split(b.frame(), "\n") {
+			if strings.Contains(line, c.text) {
+				y = i
+			}
+		}
+		b.send(tea.MouseMsg{X: 10, Y: y, Action: tea.MouseActionPress, Button: tea.MouseButtonLeft})
+		home := b.m.screens[screenHome].(*home)
+		if home.panel != c.panel || b.m.panel != c.panel || !strings.Contains(home.current(), c.want) {
+			t.Errorf("a click on %q is at %q of panel %d", c.text, home.current(), home.panel)
+		}
+	}
+}

@@ -21,8 +21,25 @@ func homeHeights(h, sessions int) (top, middle, bottom int) {
 	return top, rest - top, bottom
 }
 
+// homePlace is where a panel stands.
+type homePlace struct{ panel, y, w, h int }
+
+// point implements pointed: a click on a panel focuses it, and one on a row of it goes
+// there.
+func (s *home) point(x, y int) (panel int, hit bool) {
+	for _, p := range s.places {
+		if x < p.w && y >= p.y && y < p.y+p.h {
+			s.focus(p.panel)
+			s.rows().click(y - p.y - 1)
+			return p.panel, true
+		}
+	}
+	return 0, false
+}
+
 func (s *home) view(w, h int) []string {
 	if s.here == layoutOne {
+		s.places = []homePlace{{s.panel, 0, w, h}}
 		switch s.panel {
 		case homeLogins:
 			return s.loginPanel(w, h)
@@ -36,6 +53,7 @@ func (s *home) view(w, h int) []string {
 	if s.here == layoutFull {
 		left = w - w*36/100
 	}
+	s.places = []homePlace{{homeSessions, 0, left, top}, {homeLogins, top, left, middle}, {homeAudit, top + middle, w, bottom}}
 	lines := append(s.sessionPanel(left, top), s.loginPanel(left, middle)...)
 	if left < w {
 		lines = draw.Beside(lines, s.detailPanel(w-left, top+middle))

@@ -15,17 +15,17 @@ var at = time.Date(2026, 11, 26, 14, 2, 11, 0, time.UTC)
 // board is a dashboard under test: messages go in, commands are run at once, in
 // order, but for those that would wait (ticks).
 type board struct {
-	t *testing.T
+	t testing.TB
 	m *Model
 	f *fake
 }
 
-func newBoard(t *testing.T, f *fake, w, h int) *board {
+func newBoard(t testing.TB, f *fake, w, h int) *board {
 	t.Helper()
 	return newBoardWith(t, f, Options{Looks: Looks{NoColor: true}}, w, h)
 }
 
-func newBoardWith(t *testing.T, f *fake, o Options, w, h int) *board {
+func newBoardWith(t testing.TB, f *fake, o Options, w, h int) *board {
 	t.Helper()
 	o.Backend, o.Now = f, func() time.Time { return at }
 	m, err := New(t.Context(), o)

@@ -122,6 +122,42 @@ func TestHeldRequestThroughTheProxy(t *testing.T) {
 	}
 }
 
+// TestClientOfAHeldRequestGoes: a real client breaks off, and what it asked is
+// not asked any more.
+func TestClientOfAHeldRequestGoes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.start(f.workDir)
+	f.line(vaultfile.Policy{Profile: "work", Effect: "ask"}, s)
+	ctx, leave := context.WithCancel(t.Context())
+	transport := f.transport(s, "")
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, apiIssue, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		response, err := transport.RoundTrip(request)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		failed <- err
+	}()
+	r := f.waiting(s, 1)[0]
+	leave()
+	if err := <-failed; err == nil {
+		t.Error("the client got an answer")
+	}
+	f.waiting(s, 0)
+	if err := s.Answer(t.Context(), r.ID, control.Once); !errors.Is(err, control.ErrNoRequest) {
+		t.Errorf("it can still be approved: %v", err)
+	}
+	if _, n := f.arrived(); n != 0 {
+		t.Errorf("%d requests arrived", n)
+	}
+}
+
 // TestHeldRequestTimesOut: nobody answers, and the agent is told.
 func TestHeldRequestTimesOut(t *testing.T) {
 	t.Parallel()

@@ -159,12 +159,13 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 	meant, ok := c.rules.Match(r.Host, r.Port, path)
 	if ok {
 		q.rule = meant.Inject
+	} else {
+		event.Reason = "the login's method has no rule for the path"
 	}
 	if refusal := s.judge(snap, r, &q, event, asked); refusal != nil || asked.pending != nil {
 		return none, nil, refusal
 	}
 	if !ok {
-		event.Reason = "the login's method has no rule for the path"
 		return proxy.Injection{Pool: choice.profile}, nil, nil
 	}
 	now, err := s.broker.usable(ctx, c)

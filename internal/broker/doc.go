@@ -26,9 +26,16 @@
 // (token.go). A login that ends is revoked, here (logout.go) or when this device
 // learns of it (upkeep.go).
 //
+// # Policy
+//
+// When the login is chosen, and before a token is got for it, internal/policy
+// says whether the request goes on (judge.go). One that it asks about waits for
+// a person (approval.go), bounded in number and time, and is then decided anew
+// by what the vault says by now.
+//
 // # The request path
 //
 // [Session.Route] and [Session.Authorize] read one immutable snapshot behind an
 // atomic pointer, and a login's token behind another: no file, no lock and no
-// lookup chain. Only who needs a token that is over waits for one.
+// lookup chain. Only who needs a token that is over, or a person's answer, waits.
 package broker

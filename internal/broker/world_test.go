@@ -171,9 +171,9 @@ type answer struct {
 	body    string
 }
 
-// get sends a request as the session's child would; user is the proxy's user
-// name, "" for the one of the environment.
-func (f *fixture) get(s *Session, user, method, target string, header http.Header) answer {
+// transport is a client of the session's child; user is the proxy's user name,
+// "" for the one of the environment.
+func (f *fixture) transport(s *Session, user string) *http.Transport {
 	f.Helper()
 	proxyURL, err := url.Parse(value(s, "HTTPS_PROXY"))
 	if err != nil {
@@ -188,7 +188,13 @@ func (f *fixture) get(s *Session, user, method, target string, header http.Heade
 	if err != nil || !pool.AppendCertsFromPEM(bundle) {
 		f.Fatalf("read the child's bundle: %v", err)
 	}
-	transport := &http.Transport{Proxy: http.ProxyURL(proxyURL), TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	return &http.Transport{Proxy: http.ProxyURL(proxyURL), TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+}
+
+// get sends a request as the session's child would.
+func (f *fixture) get(s *Session, user, method, target string, header http.Header) answer {
+	f.Helper()
+	transport := f.transport(s, user)
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(f.Context(), method, target, nil)
 	if err != nil {

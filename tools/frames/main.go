@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -68,12 +69,14 @@ func run(ctx context.Context, kb, out, program string) error {
 		return err
 	}
 	defer w.end()
+	// A scene that fails leaves its old picture, and the others are drawn.
+	var failed []error
 	for _, s := range scenes {
 		if err := w.play(ctx, s, folder); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // enter builds kb where none is given, and runs this program again in mount and
@@ -109,7 +112,7 @@ func enter(ctx context.Context, kb, out string) error {
 }
 
 // patience is how long a screen may take to show what a scene waits for.
-const patience = 20 * time.Second
+const patience = 15 * time.Second
 
 // scene is a way to one or more frames.
 type scene struct {

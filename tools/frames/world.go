@@ -47,7 +47,7 @@ func newWorld(ctx context.Context, dir, kb string) (*world, error) {
 	}
 	for _, line := range []string{
 		"init --device laptop",
-		"profile add work --git-email me@acme.example --git-name Me --expect github=me-at-acme",
+		"profile add work --git-email me@acme.example --git-name Me",
 		"profile add oss --git-email me@home.example --git-name Me",
 		"rule add work --remote github.com/acme/*",
 		"rule add oss --dir ~/oss/**",
@@ -70,7 +70,7 @@ func newWorld(ctx context.Context, dir, kb string) (*world, error) {
 		}
 	}
 	// What has been: requests that the policy refused, on the record.
-	const refused = `for i in 1 2 3; do git push -q https://github.com/acme/api.git main; done; true`
+	const refused = `for i in 1 2 3; do curl -sS -o /dev/null 'https://github.com/acme/api.git/info/refs?service=git-receive-pack'; done`
 	if _, err := w.run(ctx, full, "", kb, "exec", "--", "sh", "-c", refused); err != nil {
 		return nil, err
 	}
@@ -80,7 +80,9 @@ func newWorld(ctx context.Context, dir, kb string) (*world, error) {
 // session starts one whose agent asks for what a person has to approve, and
 // waits.
 func (w *world) session(ctx context.Context) error {
-	const agent = `curl -sS -o /dev/null -X POST -d '{"title":"Fix the build"}' https://api.github.com/repos/acme/api/issues & echo started; wait; sleep 600`
+	// Nobody answers here, and a request that waits too long is refused: it asks
+	// again.
+	const agent = `echo started; while :; do curl -sS -o /dev/null -X POST -d '{"title":"Fix the build"}' https://api.github.com/repos/acme/api/issues; sleep 1; done`
 	cmd := exec.CommandContext(ctx, w.kb, "exec", "--", "sh", "-c", agent)
 	cmd.Dir, cmd.Env = w.repo(full), w.environ(full)
 	cmd.WaitDelay = 5 * time.Second
