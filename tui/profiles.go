@@ -11,7 +11,7 @@ import (
 var profileBindings = []binding{
 	{id: "profiles.new", keys: []string{"n"}, does: "new", help: "make a profile", verb: "kb profile add"},
 	{id: "profiles.edit", keys: []string{"e"}, does: "edit", help: "change the profile", verb: "kb profile set"},
-	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "take away what is under the cursor: the profile with all it has, a rule, a policy line, a pin; asks", verb: "kb profile rm"},
+	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "take away what is under the cursor: the profile with all it has, a rule, a policy line, a pin; asks", verb: "kb profile rm, kb rule rm, kb policy rm"},
 	{id: "profiles.rule", keys: []string{"a"}, does: "add rule", help: "add a rule that selects the profile", verb: "kb rule add"},
 	{id: "profiles.policy", keys: []string{"p"}, does: "add policy", help: "add a line to the profile's policy", verb: "kb policy add"},
 	{id: "profiles.test", keys: []string{"t"}, does: "test a path", help: "say which profile a directory gets, and why", verb: "kb rule test"},
@@ -165,7 +165,7 @@ func (s *profiles) uses() []use {
 		one("profiles.policy", "kb policy add "+p.Name, func() tea.Cmd { return open(s.policyForm(p)) }),
 		one("profiles.test", "kb rule test", func() tea.Cmd { return open(s.pathForm()) }),
 		one("profiles.testpolicy", "kb policy test -p "+p.Name, func() tea.Cmd { return open(s.requestForm(p)) }),
-		use{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return open(s.form(ProfileSpec{Egress: "open"})) }},
+		{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return open(s.form(ProfileSpec{Egress: "open"})) }},
 		one("profiles.edit", "kb profile set "+p.Name, func() tea.Cmd { return open(s.form(p.ProfileSpec)) }),
 		one("profiles.default", defaultLine, func() tea.Cmd {
 			return s.act("set the default profile", func(ctx context.Context) (string, error) { return s.backend.DefaultProfile(ctx, makeDefault) })
