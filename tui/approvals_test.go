@@ -346,3 +346,20 @@ func TestApprovalFrames(t *testing.T) {
 		golden(t, "approvals-error-"+size.name, c.frame())
 	}
 }
+
+// TestAttackALongQuestion: of several that are answered at once, the one that
+// is below what fits on the screen was not read.
+func TestAttackALongQuestion(t *testing.T) {
+	long := request("b2", strings.Repeat("abcdefghij.", 364)+"evil.example")
+	c := asked(t, 60, 20, request("a1", "api.linear.app"), long)
+	c.key(" ", " ", "s")
+	c.pass(quiet)
+	c.key("y", "G", "y")
+	c.did(t)
+	c.key("g")
+	for range 10 {
+		c.key("ctrl+d")
+	}
+	c.key("y")
+	c.did(t, "answer a1 session", "answer b2 session")
+}

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+
 	"github.com/charmbracelet/x/ansi"
+	"kb/tui/draw"
 
 	"kb/internal/hint"
 )
@@ -34,7 +36,7 @@ func (s *blank) panels() int            { return 1 }
 func (s *blank) focus(int)              {}
 func (s *blank) current() string        { return "" }
 func (s *blank) hint() string           { return "what matters here" }
-func (s *blank) view(w, h int) []string { return s.theme.Panel(panelOf("Home", nil), w, h) }
+func (s *blank) view(w, h int) []string { return s.theme.Panel(draw.Panel{Title: "Home"}, w, h) }
 
 func TestFramesOfTheRoot(t *testing.T) {
 	t.Parallel()
