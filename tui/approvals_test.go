@@ -95,7 +95,7 @@ func TestAnswers(t *testing.T) {
 func TestEnterAnswersNothing(t *testing.T) {
 	c := asked(t, 100, 30, request("a1", "api.linear.app"))
 	for r := '!'; r <= '~'; r++ {
-		if !strings.ContainsRune("asAdDq123457890?:/", r) {
+		if !strings.ContainsRune("asAdDOq123457890?:/", r) {
 			c.key(string(r))
 			c.pass(time.Second / 50)
 		}
@@ -345,4 +345,21 @@ func TestApprovalFrames(t *testing.T) {
 		c.key("6")
 		golden(t, "approvals-error-"+size.name, c.frame())
 	}
+}
+
+// TestAttackALongQuestion: of several that are answered at once, the one that
+// is below what fits on the screen was not read.
+func TestAttackALongQuestion(t *testing.T) {
+	long := request("b2", strings.Repeat("abcdefghij.", 364)+"evil.example")
+	c := asked(t, 60, 20, request("a1", "api.linear.app"), long)
+	c.key(" ", " ", "s")
+	c.pass(quiet)
+	c.key("y", "G", "y")
+	c.did(t)
+	c.key("g")
+	for range 10 {
+		c.key("ctrl+d")
+	}
+	c.key("y")
+	c.did(t, "answer a1 session", "answer b2 session")
 }

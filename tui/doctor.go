@@ -12,9 +12,6 @@ import (
 
 var doctorBindings = []binding{
 	{id: "doctor.run", keys: []string{"r"}, does: "run again", help: "look at everything again", verb: "kb doctor"},
-	{id: "doctor.explain", keys: []string{"enter"}, does: "explain", help: "what a check means, and what mends it"},
-	{id: "doctor.copy", keys: []string{"y"}, does: "copy report", help: "copy all checks as text"},
-	{id: "doctor.fix", keys: []string{"Y"}, does: "copy fix", help: "copy the command that mends it"},
 }
 
 // doctor is the screen of the checks. They are run when a person comes to it, and
@@ -142,12 +139,12 @@ func (s *doctor) uses() []use {
 	} else if c.Fix == "" {
 		noFix = "there is nothing to mend by a command"
 	}
-	explain := use{id: "doctor.explain", off: none, run: func() tea.Cmd { return open(s.explain(c)) }}
+	explain := use{id: "any.enter", off: none, run: func() tea.Cmd { return open(s.explain(c)) }}
 	return []use{
 		{id: "doctor.run", line: "kb doctor", run: s.begin},
 		explain,
-		{id: "doctor.copy", off: none, run: func() tea.Cmd { return copied(s.report()) }},
-		{id: "doctor.fix", off: noFix, run: func() tea.Cmd { return copied(c.Fix) }},
+		{id: "any.copy", off: none, run: func() tea.Cmd { return copied(s.report()) }},
+		{id: "any.copyline", off: noFix, run: func() tea.Cmd { return copied(c.Fix) }},
 	}
 }
 

@@ -18,10 +18,9 @@ var startBindings = []binding{
 	{id: "start.join", keys: []string{"c"}, does: "join", help: "use the vault in your dotfiles: this device asks to be let in", verb: "kb device join"},
 	{id: "start.other", keys: []string{"o"}, does: "recover", help: "open a vault file with the recovery key on paper", verb: "kb vault recover"},
 	{id: "start.import", keys: []string{"i"}, does: "import", help: "make a vault, and take over the logins of other programs", verb: "kb import"},
-	{id: "locked.unlock", keys: []string{"u", "enter"}, does: "unlock", help: "open this device's key with its passphrase", verb: "kb unlock"},
+	{id: "locked.unlock", keys: []string{"u"}, does: "unlock", help: "open this device's key with its passphrase", verb: "kb unlock"},
 	{id: "refused.again", keys: []string{"r"}, does: "look again", help: "try to open the vault again"},
 	{id: "refused.mend", keys: []string{"m"}, does: "mend", help: "run one of the commands that mend it", verb: "kb vault accept"},
-	{id: "refused.copy", keys: []string{"y"}, does: "copy", help: "copy what is wrong"},
 }
 
 // newPages makes what stands in place of screens, by the state of the vault.

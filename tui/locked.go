@@ -34,7 +34,8 @@ func (p *lockedPage) update(tea.Msg) tea.Cmd { return nil }
 func (p *lockedPage) hint() string           { return "sessions that run go on with what they have" }
 
 func (p *lockedPage) uses() []use {
-	return []use{{id: "locked.unlock", line: "kb unlock", run: func() tea.Cmd { return open(p.form()) }}}
+	unlock := func() tea.Cmd { return open(p.form()) }
+	return []use{{id: "locked.unlock", line: "kb unlock", run: unlock}, {id: "any.enter", run: unlock}}
 }
 
 func (p *lockedPage) form() dialog {
@@ -96,7 +97,7 @@ func (p *refusedPage) uses() []use {
 	return []use{
 		{id: "refused.again", line: "kb status", run: func() tea.Cmd { return ask(p.ctx, &p.world.standing, p.backend.Standing) }},
 		mend,
-		{id: "refused.copy", run: func() tea.Cmd { return copied(strings.TrimSpace(s.Reason + "\n" + s.Fix)) }},
+		{id: "any.copy", run: func() tea.Cmd { return copied(strings.TrimSpace(s.Reason + "\n" + s.Fix)) }},
 	}
 }
 

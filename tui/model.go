@@ -65,19 +65,17 @@ func New(ctx context.Context, o Options) (*Model, error) {
 	logins, audit := newLogins(s), newAuditLog(s)
 	m.screens = [screenCount]screen{
 		newHome(s, logins, audit),
-		&plainScreen{shared: s, title: "Profiles", list: newList(same, same)},
+		newProfiles(s),
 		logins,
 		newProviders(s),
 		audit,
 		newApprovals(s),
 		newDoctor(s),
-		&plainScreen{shared: s, title: "Vault", list: newList(same, same)},
+		newVaultScreen(s),
 	}
 	m.pages = newPages(s)
 	return m, nil
 }
-
-func same(s string) string { return s }
 
 // Init implements tea.Model. What the screens show is asked for when it is known
 // that there is a vault that opens.

@@ -66,7 +66,7 @@ func (m *Model) actions() []entry {
 			continue
 		}
 		there = append(there, entry{
-			key: m.screens[i].name(), text: b.does + ": " + b.help, also: b.id + " " + b.verb,
+			key: m.screens[i].name(), text: b.does + ": " + b.help, also: b.id + " " + strings.TrimPrefix(b.verb, "kb "), // a line that begins with kb is run as it stands
 			run: func() tea.Cmd {
 				cmd := m.open(goTo{screen: i})
 				for _, u := range m.own() {

@@ -239,5 +239,3 @@ func place(cursor, n int) string {
 	}
 	return fmt.Sprintf("%d of %d", cursor+1, n)
 }
-
-func panelOf(title string, lines []string) draw.Panel { return draw.Panel{Title: title, Lines: lines} }

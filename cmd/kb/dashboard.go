@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -41,6 +43,10 @@ func runDashboard(ctx context.Context, a *app, o dashboardOptions) error {
 		return err
 	}
 	looks.ASCII = looks.ASCII || o.ascii
+	// It stays open beside sessions, as these do beside each other. Not at once: the
+	// collection that it sets off would slow the first frame.
+	saving := time.AfterFunc(time.Second, func() { debug.SetGCPercent(sessionGC) })
+	defer saving.Stop()
 	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks, Home: paths.Home, Verbs: verbs(a)})
 	if errors.Is(err, context.Canceled) {
 		return hint.Exit(hint.Cancelled, quietError{err}, "") // ended by a signal, in good order
