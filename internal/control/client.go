@@ -109,7 +109,7 @@ func (c *Client) Watch(ctx context.Context, fn func(Status) error) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := send(conn, request{Verb: verbWatch}); err != nil {
 		return c.failed(ctx, err)
@@ -163,7 +163,7 @@ func (c *Client) ask(ctx context.Context, r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	// Who is refused was told so, and cannot write any more: the answer says why.
 	sent := send(conn, r)
