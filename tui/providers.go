@@ -188,7 +188,7 @@ var providerColumns = []draw.Column{
 	{Title: "PROVIDER", Width: 16},
 	{Title: "KIND", Width: 24},
 	{Title: "HOSTS", Width: 12, Grow: true, Drop: 1},
-	{Title: "LOGINS", Width: 6, Right: true},
+	{Title: "LOGINS", Width: 6, Right: true, Drop: 3},
 	{Title: "SOURCE", Width: 12, Drop: 2},
 }
 
