@@ -11,7 +11,7 @@ import (
 var profileBindings = []binding{
 	{id: "profiles.new", keys: []string{"n"}, does: "new", help: "make a profile", verb: "kb profile add"},
 	{id: "profiles.edit", keys: []string{"e"}, does: "edit", help: "change the profile", verb: "kb profile set"},
-	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "take away what is under the cursor: the profile with all it has, a rule, a policy line, a pin; asks", verb: "kb profile rm"},
+	{id: "profiles.remove", keys: []string{"d"}, does: "delete", help: "take away what is under the cursor: the profile with all it has, a rule, a policy line, a pin; asks", verb: "kb profile rm, kb rule rm, kb policy rm"},
 	{id: "profiles.rule", keys: []string{"a"}, does: "add rule", help: "add a rule that selects the profile", verb: "kb rule add"},
 	{id: "profiles.policy", keys: []string{"p"}, does: "add policy", help: "add a line to the profile's policy", verb: "kb policy add"},
 	{id: "profiles.test", keys: []string{"t"}, does: "test a path", help: "say which profile a directory gets, and why", verb: "kb rule test"},

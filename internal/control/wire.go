@@ -25,6 +25,9 @@ const (
 	// requestTime bounds how long a session waits for the line of who connected,
 	// and a client for the answer.
 	requestTime = 5 * time.Second
+	// dyingTime: what a killed process takes from its last open socket to its end
+	// is far below that, also on a busy machine.
+	dyingTime = 500 * time.Millisecond
 	// writeTime: a watcher that takes nothing for so long is let go.
 	writeTime = 5 * time.Second
 	// watchEvery is the least time between two messages of a watch: ten a second
