@@ -15,11 +15,11 @@ const (
 	// maxRequest: bytes of a client's line. The longest has 100.
 	maxRequest = 64 << 10
 	// maxReply: bytes of a session's line. A session with 64 requests waiting,
-	// their paths cut at maxText, has some 100 KiB.
+	// their paths cut at MaxText, has some 100 KiB.
 	maxReply = 256 << 10
-	// maxText: bytes of one text in a status. A path may have 64 KiB; what a
+	// MaxText: bytes of one text in a status. A path may have 64 KiB; what a
 	// person is shown of it has room for less.
-	maxText = 2 << 10
+	MaxText = 2 << 10
 	// maxConnections: of a session, at once. A person has a dashboard or two.
 	maxConnections = 64
 	// requestTime bounds how long a session waits for the line of who connected,
@@ -184,9 +184,9 @@ func fit(s Status) Status {
 	}
 }
 
-// cut shortens a text to maxText bytes, and marks it.
+// cut shortens a text to MaxText bytes, and marks it.
 func cut(text *string) {
-	if len(*text) > maxText {
-		*text = (*text)[:maxText] + "…"
+	if len(*text) > MaxText {
+		*text = (*text)[:MaxText] + "…"
 	}
 }
