@@ -44,6 +44,18 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
+// LenientValues is Values as CGI and what descends from it read names: they see no
+// difference between "-" and "_" (RFC 3875 §4.1.18).
+func (h Header) LenientValues(name string) []string {
+	var vs []string
+	for i := range h.fields {
+		if strings.EqualFold(strings.ReplaceAll(h.fields[i].name, "_", "-"), name) {
+			vs = append(vs, h.fields[i].value)
+		}
+	}
+	return vs
+}
+
 // Values returns every value of the field, one for each line.
 func (h Header) Values(name string) []string {
 	var vs []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -105,7 +106,7 @@ func (s *home) changed() {
 	if now := w.logins.value; !sameSlice(now, s.seen.logins) {
 		s.seen.logins = now
 		sorted := slices.Clone(now)
-		slices.SortStableFunc(sorted, func(a, b Login) int { return worse(a) - worse(b) })
+		sort.SliceStable(sorted, func(i, j int) bool { return worse(sorted[i]) < worse(sorted[j]) })
 		s.logins.set(sorted)
 	}
 	st := s.audit.all
@@ -269,7 +270,7 @@ func (s *home) useStop() use {
 		question += fmt.Sprintf(" %s of it that %s for you %s refused.", plural(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
 	}
 	u.run = func() tea.Cmd {
-		return open(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
+		return s.shared.show(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
 			return s.act("stop session "+session.ID, func(ctx context.Context) (string, error) {
 				return "session " + session.ID + " was stopped", s.backend.StopSession(ctx, session.ID)
 			})

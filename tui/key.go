@@ -73,14 +73,15 @@ func (m *Model) run(u use) tea.Cmd {
 }
 
 // uses are all that can be done now: what the screen offers, or the page in its
-// place, and what works everywhere where the screen has nothing of its own for it.
+// place, and what works everywhere where the screen has nothing of its own on its
+// key.
 func (m *Model) uses() []use {
 	own := m.own()
 	all := own[:len(own):len(own)]
 	for _, u := range m.everywhere() {
 		taken := false
 		for _, o := range own {
-			taken = taken || o.id == u.id
+			taken = taken || o.id == u.id || m.keys.hides(o.id, u.id)
 		}
 		if !taken {
 			all = append(all, u)
@@ -147,6 +148,7 @@ func (m *Model) everywhere() []use {
 		{id: "any.mark", off: noRow, run: func() tea.Cmd { s.rows().mark(); return nil }},
 		name, line, trouble,
 		{id: "any.reload", run: func() tea.Cmd { return tea.Batch(m.everything(), s.opened()) }},
+		{id: "any.settings", run: func() tea.Cmd { return m.show(m.settings()) }},
 		{id: "any.suspend", run: func() tea.Cmd { return tea.Suspend }},
 		{id: "any.back", run: m.back},
 	}

@@ -47,6 +47,7 @@ var anyBindings = []binding{
 	{id: "any.copyline", keys: []string{"Y"}, does: "copy command", help: "copy the command that does the same"},
 	{id: "any.reload", keys: []string{"ctrl+r"}, does: "reload", help: "look at everything again"},
 	{id: "any.error", keys: []string{"E"}, does: "what went wrong", help: "the error of the line above in full, with what mends it"},
+	{id: "any.settings", keys: []string{"O"}, does: "settings", help: "change a setting of this device; those that carry trust are confirmed on the terminal", verb: "kb config set"},
 	{id: "any.suspend", keys: []string{"ctrl+z"}, does: "suspend", help: "back to the shell; fg comes back here"},
 	{id: "any.screen1", keys: []string{"1"}, does: "Home", help: "sessions, logins and the newest events"},
 	{id: "any.screen2", keys: []string{"2"}, does: "Profiles", help: "identities, their rules and policy, remembered directories"},
@@ -111,7 +112,7 @@ func (m keymap) check(b binding, key string) error {
 		return &keyError{b.id, fmt.Sprintf("%s is put on %q, which is no key", b.id, plain.Clean(key)), `keys are called "x", "X", "ctrl+x", "alt+x", "enter", "space", "f5" and the like`}
 	}
 	for _, other := range bindings {
-		if other.id != b.id && slices.Contains(m.byID[other.id].keys, key) && together(b.id, other.id) {
+		if other.id != b.id && slices.Contains(m.byID[other.id].keys, key) && together(b.id, other.id) && !alternatives(b.id, other.id) {
 			return &keyError{b.id, fmt.Sprintf("%s and %s are both on %q", b.id, other.id, label(key)), "give one of them another key"}
 		}
 	}
@@ -123,6 +124,27 @@ func together(a, b string) bool {
 	a, _, _ = strings.Cut(a, ".")
 	b, _, _ = strings.Cut(b, ".")
 	return a == b || a == "any" || b == "any"
+}
+
+// alternatives reports whether two actions share a built-in key: then they are never
+// offered at the same time, or one stands for the other on its screen.
+func alternatives(a, b string) bool {
+	var keys [2][]string
+	for _, one := range bindings {
+		switch one.id {
+		case a:
+			keys[0] = one.keys
+		case b:
+			keys[1] = one.keys
+		}
+	}
+	return slices.ContainsFunc(keys[0], func(k string) bool { return slices.Contains(keys[1], k) })
+}
+
+// hides reports whether an action of a screen has a key of one that works
+// everywhere.
+func (m keymap) hides(own, everywhere string) bool {
+	return slices.ContainsFunc(m.byID[own].keys, func(k string) bool { return m.is(k, everywhere) })
 }
 
 // isKey reports whether bubbletea can tell of a key by this name.

@@ -61,3 +61,20 @@ func KeysPage() []byte {
 	}
 	return b.Bytes()
 }
+
+// Action is something that a key of a screen does, and the command that does the
+// same.
+type Action struct {
+	ID   string   // "logins.refresh"
+	Keys []string // on its screen; the built-in ones
+	Verb string   // "kb refresh"; "" for none
+}
+
+// Actions are all that the dashboard's keys do.
+func Actions() []Action {
+	actions := make([]Action, len(bindings))
+	for i, b := range bindings {
+		actions[i] = Action{ID: b.id, Keys: b.keys, Verb: b.verb}
+	}
+	return actions
+}

@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options) error {
 	_, err = p.Run()
 	cause := context.Cause(life)
 	end(nil)
-	<-watching
+	_ = error(<-watching)
 	<-following
 	switch crash := g.crash(); {
 	case crash != nil:

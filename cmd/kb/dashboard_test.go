@@ -130,8 +130,8 @@ func (s *shown) restored() {
 		s.t.Errorf("the terminal's settings were %+v and are %+v", s.before, after)
 	}
 	for enter, leave := range map[string]string{
-		ansi.SetAltScreenSaveCursorMode: ansi.ResetAltScreenSaveCursorMode, ansi.HideCursor: ansi.ShowCursor,
-		ansi.SetButtonEventMouseMode: ansi.ResetButtonEventMouseMode, ansi.SetBracketedPasteMode: ansi.ResetBracketedPasteMode,
+		ansi.SetModeAltScreenSaveCursor: ansi.ResetModeAltScreenSaveCursor, ansi.HideCursor: ansi.ShowCursor,
+		ansi.SetModeMouseButtonEvent: ansi.ResetModeMouseButtonEvent, ansi.SetModeBracketedPaste: ansi.ResetModeBracketedPaste,
 	} {
 		if all := s.text(); strings.LastIndex(all, leave) < strings.LastIndex(all, enter) {
 			s.t.Errorf("%q was written and not taken back by %q", enter, leave)
@@ -185,7 +185,7 @@ func TestDashboard(t *testing.T) {
 	if _, err := s.tty.WriteString("q"); err != nil {
 		t.Fatal(err)
 	}
-	s.end(0, ansi.ResetAltScreenSaveCursorMode)
+	s.end(0, ansi.ResetModeAltScreenSaveCursor)
 	s.restored()
 
 	s = onTerminal(t, home, nil)
@@ -193,7 +193,7 @@ func TestDashboard(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	s.end(3, ansi.ResetAltScreenSaveCursorMode)
+	s.end(3, ansi.ResetModeAltScreenSaveCursor)
 	s.restored()
 }
 

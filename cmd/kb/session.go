@@ -182,11 +182,28 @@ func (a *app) stopSession(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	err = client.Watch(ctx, func(control.Status) error { return nil })
-	if !errors.Is(err, control.ErrGone) {
+	if errors.Is(err, control.ErrGone) {
+		err = ends(ctx, e) // what its socket says an agent can have it say
+	}
+	if err != nil {
 		return hint.Wrap(fmt.Errorf("stop session %s: it was told to and has not ended: %w", e.ID, err),
 			fmt.Sprintf("run kill -9 %d", e.PID))
 	}
 	fmt.Fprintf(a.err, "session %s has ended\n", e.ID)
+	return nil
+}
+
+// ends waits until a session's process is gone.
+func ends(ctx context.Context, e control.Entry) error {
+	tick := time.NewTicker(wakeEvery)
+	defer tick.Stop()
+	for e.Runs() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 	return nil
 }
 

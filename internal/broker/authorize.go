@@ -110,6 +110,9 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 	}
 	found := snap.at(r.Host, r.Port)
 	methods := methodsOf(r)
+	if len(methods) > maxMethods {
+		return none, nil, refuseMethods()
+	}
 	for _, c := range found {
 		if c.definition != nil {
 			event.Path = c.definition.RedactPath(event.Path)

@@ -32,7 +32,7 @@ var grammar = policy.Grammar{
 type asking struct {
 	approved []likeness // by a person, for this request
 	words    string     // how, for the audit
-	counted  bool       // against the limits
+	counted  []string   // keys of the limits that it was counted against
 	deadline time.Time  // of the first wait, and of all together
 
 	// What the request has to wait for; like is of no use while pending is nil.
@@ -41,28 +41,67 @@ type asking struct {
 }
 
 // methodOverrides are fields by which web frameworks let a client name another
-// method than the request line does, and overrideParameter is the query
-// parameter of that kind (Rails and Laravel read it).
-var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+// method than the request line does, and overrideParameters the query parameters
+// of that kind: Rails and Laravel read the first, Salesforce the second. Case
+// does not matter.
+var (
+	methodOverrides    = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+	overrideParameters = [...]string{"_method", "_HttpMethod"}
+)
 
-const overrideParameter = "_method"
+// maxMethods is how many methods a request may name: its own, and some in fields
+// and parameters. Honest ones name one besides; more cost time to judge, and
+// nobody reads a list of them to its end.
+const maxMethods = 8
 
-// methodsOf are the methods that a server may take a request to have.
+// methodsOf are the methods that a server may take a request to have, each once.
 func methodsOf(r *proxy.RequestInfo) []string {
 	methods := []string{r.Method}
+	add := func(m string) {
+		if len(methods) <= maxMethods && !slices.Contains(methods, m) {
+			methods = append(methods, m)
+		}
+	}
 	for _, name := range methodOverrides {
-		methods = append(methods, r.Header.Values(name)...)
+		for _, m := range r.Header.LenientValues(name) {
+			add(m)
+		}
 	}
 	for pair := range strings.FieldsFuncSeq(r.Query, func(c rune) bool { return c == '&' || c == ';' }) {
 		key, value, _ := strings.Cut(pair, "=")
-		if key, err := url.QueryUnescape(key); err != nil || key != overrideParameter {
+		key, err := url.QueryUnescape(key)
+		if err != nil || !slices.ContainsFunc(overrideParameters[:], func(name string) bool { return strings.EqualFold(name, key) }) {
 			continue
 		}
 		if value, err := url.QueryUnescape(value); err == nil {
-			methods = append(methods, value)
+			add(value)
 		}
 	}
 	return methods
+}
+
+// methodWords are methods for a person: what is in none (RFC 9110 §5.6.2) is
+// marked, so that blanks make no lines of their own, and so is what no method is
+// as long as.
+func methodWords(methods []string) string {
+	const longest = 24 // VERSION-CONTROL has 15
+	words := make([]string, len(methods))
+	for i, m := range methods {
+		cut := len(m) > longest
+		if cut {
+			m = m[:longest]
+		}
+		words[i] = strings.Map(func(c rune) rune {
+			if c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) {
+				return plain.Mark
+			}
+			return c
+		}, m)
+		if cut {
+			words[i] += "…"
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // question is a request as policy is asked about it.
@@ -138,19 +177,25 @@ func (s *Session) judge(snap *snapshot, r *proxy.RequestInfo, q *question, event
 			event.Reason += "; a person approved such requests for this session"
 		case said:
 			return refuseDenied(shown, q.provider, verdict.Rule, "a person denied such requests for this session")
+		case len(event.Path) > control.MaxText:
+			return refuseLong(shown, q.provider, verdict.Rule)
 		default:
 			asked.like, asked.pending = like, s.describe(shown, r, q, &like, event.Path)
 		}
 	}
-	if !asked.counted {
-		if line, wait := s.limits.take(verdict.Limits, s.broker.now()); line != nil {
-			asked.pending = nil
-			return refuseLimit(shown, q.provider, line, wait)
-		}
-		asked.counted = true
+	uncounted := slices.DeleteFunc(verdict.Limits, func(l *policy.Rule) bool { return slices.Contains(asked.counted, limitKey(l)) })
+	if line, wait := s.limits.take(uncounted, s.broker.now()); line != nil {
+		asked.pending = nil
+		return refuseLimit(shown, q.provider, line, wait)
+	}
+	for _, line := range uncounted {
+		asked.counted = append(asked.counted, limitKey(line))
 	}
 	return nil
 }
+
+// limitKey is what a line's requests are counted under: an edited line counts anew.
+func limitKey(line *policy.Rule) string { return line.Profile + " " + line.ID + " " + line.String() }
 
 func gitWord(k policy.Kinds) string {
 	switch {
@@ -162,10 +207,16 @@ func gitWord(k policy.Kinds) string {
 	return ""
 }
 
+// maxMediaType is as long as a media type can be registered (RFC 6838 §4.2).
+const maxMediaType = 127 + 1 + 127
+
 // describe is a request for the person who is asked about it. Of its body there
 // is the size and the type.
 func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like *likeness, path string) *control.Request {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if kind = strings.TrimSpace(kind); len(kind) > maxMediaType || strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		kind = "no media type"
+	}
 	clean := func(text string) string {
 		if len(text) > audit.MaxField {
 			text = text[:audit.MaxField]
@@ -173,9 +224,9 @@ func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like
 		return plain.Clean(text)
 	}
 	d := &control.Request{
-		Session: s.ID, Profile: shown, Provider: q.provider, Method: clean(like.method), Host: r.Host, Port: r.Port,
+		Session: s.ID, Profile: shown, Provider: q.provider, Method: methodWords(q.methods), Host: r.Host, Port: r.Port,
 		Path: clean(path), Repository: clean(q.repository), Git: like.git, Mint: q.mint, Policy: like.line, Rule: like.words,
-		Agent: clean(s.agent), Dir: clean(s.workspace.Dir), Body: r.Length, Type: clean(strings.TrimSpace(kind)),
+		Agent: clean(s.agent), Dir: clean(s.workspace.Dir), Body: r.Length, Type: clean(kind),
 	}
 	if q.login != nil {
 		if d.Login = clean(q.login.login.Account); d.Login == "" {
@@ -227,7 +278,7 @@ func (s *Session) ask(ctx context.Context, event audit.Event, asked *asking) *pr
 // limits count the requests of a session against the lines that limit them.
 type limits struct {
 	mu     sync.Mutex
-	meters map[string]*policy.Meter // by the line's id and words
+	meters map[string]*policy.Meter // by limitKey
 }
 
 // take counts a request against every line, if all have room. If one has not,
@@ -243,7 +294,7 @@ func (l *limits) take(lines []*policy.Rule, now time.Time) (full *policy.Rule, w
 	}
 	meters := make([]*policy.Meter, len(lines))
 	for i, line := range lines {
-		key := line.ID + " " + line.String()
+		key := limitKey(line)
 		if l.meters[key] == nil {
 			l.meters[key] = new(policy.Meter)
 		}
@@ -354,6 +405,21 @@ func refuseAbandoned(profile, provider string) *proxy.Refusal {
 	return refuseBy(CodeApprovalAbandoned, "the client or the session ended while the request waited for a person", "send it again, and wait", profile, provider)
 }
 
+// refuseLong is about a request that nobody could read before saying yes to it.
+func refuseLong(profile, provider string, line *policy.Rule) *proxy.Refusal {
+	r := refuseBy(CodePath, fmt.Sprintf("policy %s asks a person about this request, and its path is too long to be shown whole", line.ID),
+		fmt.Sprintf("send a path of %d bytes at most; %s", control.MaxText, showLines(line)), profile, provider)
+	r.Status = http.StatusBadRequest
+	return r
+}
+
+// refuseMethods is about a request that names more methods than anybody means.
+func refuseMethods() *proxy.Refusal {
+	r := refuse(CodePath, fmt.Sprintf("the request names more than %d methods in its fields and parameters", maxMethods), "name one method, in the request line")
+	r.Status = http.StatusBadRequest
+	return r
+}
+
 func refuseFull(profile, provider string) *proxy.Refusal {
 	return refuseBy(CodeApprovalFull, fmt.Sprintf("%d requests of this session wait for a person already", holdMax),
 		"run kb approve or kb deny for those that wait", profile, provider)
@@ -369,5 +435,9 @@ func (s *Session) judgePlain(snap *snapshot, r *proxy.RequestInfo, event *audit.
 	if err != nil {
 		return refusePath()
 	}
-	return s.judgeBare(snap, r, nil, question{path: path, methods: methodsOf(r)}, event, asked)
+	methods := methodsOf(r)
+	if len(methods) > maxMethods {
+		return refuseMethods()
+	}
+	return s.judgeBare(snap, r, nil, question{path: path, methods: methods}, event, asked)
 }

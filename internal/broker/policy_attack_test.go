@@ -340,11 +340,11 @@ func TestAttackTextForThePerson(t *testing.T) {
 	f := newFixture(t)
 	s := f.start(f.workDir)
 	f.line(vaultfile.Policy{Profile: "work", Effect: "ask"}, s)
-	header := http.Header{"Content-Type": {"text/\x1b[2J‮plain; " + strings.Repeat("x", 100_000)}, "X-Http-Method-Override": {"GET\x1b]0;approved\a" + strings.Repeat("y", 100_000)}}
+	header := http.Header{"Content-Type": {"text/\x1b[2J\u202eplain; " + strings.Repeat("x", 100_000)}, "X-Http-Method-Override": {"GET\x1b]0;approved\a" + strings.Repeat("y", 100_000)}}
 	request := f.asks(t.Context(), s, http.MethodPost, apiUser, header)
 	r := f.waiting(s, 1)[0]
 	for _, text := range []string{r.Method, r.Type, r.Path, r.Agent, r.Dir} {
-		if strings.ContainsAny(text, "\x1b\a\n‮") || len(text) > 3*4096 {
+		if strings.ContainsAny(text, "\x1b\a\n\u202e") || len(text) > 3*4096 {
 			t.Errorf("a person is shown %.200q, %d bytes", text, len(text))
 		}
 	}

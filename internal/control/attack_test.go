@@ -472,7 +472,7 @@ func TestSlowWatcherBlocksNobody(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	f, server := serve(t, dir, "0000beef")
-	f.change(func(s *Status) { s.Reason = strings.Repeat("r", maxText) })
+	f.change(func(s *Status) { s.Reason = strings.Repeat("r", MaxText) })
 	for range 8 {
 		c := connect(t, dir)
 		_, _ = io.WriteString(c, `{"verb":"watch"}`+"\n")

@@ -32,13 +32,25 @@ func (e *FalseSocketError) Error() string {
 	return fmt.Sprintf("speak to session %s: the socket is not its own: %s", e.ID, e.Why)
 }
 
-// Dial finds the session whose id begins with id, and sees that it answers.
+// Dial finds the session whose id begins with id, and sees that it answers. Of
+// several names with that very id it is the one that does.
 func Dial(ctx context.Context, dir, id string) (*Client, error) {
 	entries, err := List(dir)
 	if err != nil {
 		return nil, err
 	}
 	entry, err := Find(entries, id)
+	var ambiguous *AmbiguousError
+	if errors.As(err, &ambiguous) {
+		for _, e := range entries {
+			if e.ID != id {
+				continue
+			}
+			if c := NewClient(dir, e); c.answers(ctx) {
+				return c, nil
+			}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +64,11 @@ func Dial(ctx context.Context, dir, id string) (*Client, error) {
 // NewClient speaks to a session that List has found. It connects to nothing yet.
 func NewClient(dir string, e Entry) *Client {
 	return &Client{dir: dir, entry: e, guard: newGuard(dir)}
+}
+
+func (c *Client) answers(ctx context.Context) bool {
+	_, err := c.Status(ctx)
+	return err == nil
 }
 
 // Entry is the session.
@@ -92,7 +109,7 @@ func (c *Client) Watch(ctx context.Context, fn func(Status) error) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := send(conn, request{Verb: verbWatch}); err != nil {
 		return c.failed(ctx, err)
@@ -146,7 +163,7 @@ func (c *Client) ask(ctx context.Context, r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	// Who is refused was told so, and cannot write any more: the answer says why.
 	sent := send(conn, r)
@@ -165,6 +182,11 @@ func (c *Client) status(r reply) (Status, error) {
 	if r.Status == nil || r.Status.ID != c.entry.ID || r.Status.PID != c.entry.PID {
 		return Status{}, c.false("it speaks for another one")
 	}
+	for i := range r.Status.Waiting {
+		if r.Status.Waiting[i].Session != c.entry.ID { // the answer would go there
+			return Status{}, c.false("it asks for another one")
+		}
+	}
 	return *r.Status, nil
 }
 
@@ -174,6 +196,9 @@ func (c *Client) false(why string) error { return &FalseSocketError{ID: c.entry.
 // says, which is no session's child.
 func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
 	conn, err := c.dial(ctx)
+	if errors.Is(err, syscall.ECONNREFUSED) && c.staysDeaf(ctx) {
+		return nil, c.false("its process runs and does not listen there")
+	}
 	if err != nil {
 		return nil, c.failed(ctx, err)
 	}
@@ -184,12 +209,35 @@ func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
 	if err != nil {
 		_ = conn.Close()
 		// A session that ends in this moment has not a false socket.
-		if _, missing := os.Lstat(filepath.Join(c.dir, c.entry.name())); errors.Is(missing, fs.ErrNotExist) {
+		if !c.present() {
 			return nil, c.gone()
 		}
 		return nil, c.false(err.Error())
 	}
 	return conn, nil
+}
+
+// staysDeaf reports whether the session's process goes on, and its name is there,
+// though nobody listens. A session that ends takes its name away first; one that
+// is killed stops listening a moment before it is gone.
+func (c *Client) staysDeaf(ctx context.Context) bool {
+	for end := time.Now().Add(dyingTime); time.Now().Before(end); {
+		if !c.entry.Runs() || !c.present() {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return true
+}
+
+// present reports whether the session's name is there.
+func (c *Client) present() bool {
+	_, err := os.Lstat(filepath.Join(c.dir, c.entry.name()))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // dial connects to the socket. While its queue is full, which a flood of

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,8 +96,33 @@ func validID(s string) bool {
 }
 
 // named are the sessions that the folder has names for, in the order of their
-// ids, without a look at any of them. No folder is none.
+// ids, without a look at any of them. No folder is none. Of more than maxEntries
+// those are left out first whose process is not there: an agent that fills the
+// folder does not hide a session by it.
 func named(dir string) ([]Entry, error) {
+	entries, err := allNamed(dir)
+	if len(entries) <= maxEntries {
+		return entries, err
+	}
+	var kept, gone []Entry
+	for _, e := range entries {
+		if len(kept) < maxEntries && e.Runs() {
+			kept = append(kept, e)
+		} else {
+			gone = append(gone, e)
+		}
+	}
+	kept = append(kept, gone[:maxEntries-len(kept)]...)
+	sortByName(kept)
+	return kept, err
+}
+
+func sortByName(entries []Entry) {
+	sort.Slice(entries, func(i, j int) bool { return entries[i].name() < entries[j].name() })
+}
+
+// allNamed is named without a bound.
+func allNamed(dir string) ([]Entry, error) {
 	f, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -114,10 +141,7 @@ func named(dir string) ([]Entry, error) {
 			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.name(), b.name()) })
-	if len(entries) > maxEntries {
-		entries = entries[:maxEntries]
-	}
+	sortByName(entries)
 	return entries, nil
 }
 
@@ -158,26 +182,39 @@ func listens(dir string, e Entry) bool {
 	return err == nil || errors.Is(err, syscall.EAGAIN)
 }
 
-// Find is the one session whose id begins with prefix.
+// Find is the one session whose id begins with prefix. Of several names with one
+// id, which only somebody who is no session makes, it is the one whose process is
+// there.
 func Find(entries []Entry, prefix string) (Entry, error) {
-	var found []Entry
+	found := map[string][]Entry{}
 	for _, e := range entries {
-		if e.ID == prefix {
-			return e, nil
-		}
 		if prefix != "" && strings.HasPrefix(e.ID, prefix) {
-			found = append(found, e)
+			found[e.ID] = append(found[e.ID], e)
 		}
 	}
-	switch len(found) {
-	case 0:
-		return Entry{}, fmt.Errorf("find session %q: %w", prefix, ErrUnknown)
-	case 1:
-		return found[0], nil
+	if same := found[prefix]; same != nil {
+		found = map[string][]Entry{prefix: same}
 	}
 	ambiguous := &AmbiguousError{Prefix: prefix}
-	for _, e := range found {
-		ambiguous.IDs = append(ambiguous.IDs, e.ID)
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		same := found[id]
+		if len(found) > 1 {
+			ambiguous.IDs = append(ambiguous.IDs, id)
+			continue
+		}
+		there := slices.DeleteFunc(slices.Clone(same), func(e Entry) bool { return e.State == Crashed })
+		switch {
+		case len(same) == 1, len(there) == 0:
+			return same[0], nil
+		case len(there) == 1:
+			return there[0], nil
+		}
+		for _, e := range there {
+			ambiguous.IDs = append(ambiguous.IDs, fmt.Sprintf("%s of process %d", id, e.PID))
+		}
+	}
+	if len(ambiguous.IDs) == 0 {
+		return Entry{}, fmt.Errorf("find session %q: %w", prefix, ErrUnknown)
 	}
 	return Entry{}, ambiguous
 }

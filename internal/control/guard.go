@@ -160,7 +160,7 @@ func (g *guard) ancestors(pid int) ([]process, error) {
 
 // belongs says why the first of these processes is one of a session, or "".
 func (g *guard) belongs(line []process) string {
-	sessions, err := named(g.dir)
+	sessions, err := allNamed(g.dir)
 	if err != nil {
 		return err.Error()
 	}

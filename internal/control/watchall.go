@@ -92,7 +92,8 @@ func WatchAll(ctx context.Context, dir string, fn func(Change)) error {
 				}
 				_, rescanned = parseName(filepath.Base(n.Name))
 				rescanned = rescanned || n.Name == dir
-			case <-lost: // the queue was full
+			case err := <-lost: // the queue was full
+				_ = err
 				rescanned = true
 			case <-tick:
 				rescanned = true

@@ -85,7 +85,7 @@ func TestWatchAll(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, stale.name()), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.next(t, HasCrashed, "00000003")
+	w.next(t, Strange, "00000003")
 
 	// A session in the name of another.
 	f, s = serve(t, dir, "00000004")

@@ -15,16 +15,19 @@ const (
 	// maxRequest: bytes of a client's line. The longest has 100.
 	maxRequest = 64 << 10
 	// maxReply: bytes of a session's line. A session with 64 requests waiting,
-	// their paths cut at maxText, has some 100 KiB.
+	// their paths cut at MaxText, has some 100 KiB.
 	maxReply = 256 << 10
-	// maxText: bytes of one text in a status. A path may have 64 KiB; what a
+	// MaxText: bytes of one text in a status. A path may have 64 KiB; what a
 	// person is shown of it has room for less.
-	maxText = 2 << 10
+	MaxText = 2 << 10
 	// maxConnections: of a session, at once. A person has a dashboard or two.
 	maxConnections = 64
 	// requestTime bounds how long a session waits for the line of who connected,
 	// and a client for the answer.
 	requestTime = 5 * time.Second
+	// dyingTime: what a killed process takes from its last open socket to its end
+	// is far below that, also on a busy machine.
+	dyingTime = 500 * time.Millisecond
 	// writeTime: a watcher that takes nothing for so long is let go.
 	writeTime = 5 * time.Second
 	// watchEvery is the least time between two messages of a watch: ten a second
@@ -181,9 +184,9 @@ func fit(s Status) Status {
 	}
 }
 
-// cut shortens a text to maxText bytes, and marks it.
+// cut shortens a text to MaxText bytes, and marks it.
 func cut(text *string) {
-	if len(*text) > maxText {
-		*text = (*text)[:maxText] + "…"
+	if len(*text) > MaxText {
+		*text = (*text)[:MaxText] + "…"
 	}
 }

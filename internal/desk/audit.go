@@ -63,7 +63,7 @@ func (d *Desk) AuditFollow(ctx context.Context, events func([]audit.Event)) erro
 		select {
 		case <-ctx.Done():
 			pause.Stop()
-			<-followed
+			_ = error(<-followed) // it was told to end
 			return nil
 		case <-pause.C:
 		}

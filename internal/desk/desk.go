@@ -116,7 +116,7 @@ func (d *Desk) advise(err error) error {
 
 // Command implements tui.Backend.
 func (d *Desk) Command(args ...string) *exec.Cmd {
-	cmd := exec.Command(d.o.Executable, args...) //nolint:gosec,noctx // kb itself; it lives as long as its person likes
+	cmd := exec.CommandContext(context.Background(), d.o.Executable, args...) //nolint:gosec // kb itself; it lives as long as its person likes
 	cmd.Dir, cmd.Env = d.o.Dir, d.o.Environ
 	return cmd
 }

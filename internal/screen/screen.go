@@ -105,8 +105,8 @@ func (t *Terminal) start(ctx context.Context, tmux string, o Options) error {
 	if out, err := begin.CombinedOutput(); err != nil {
 		return fmt.Errorf("start tmux: %w: %s", err, strings.TrimSpace(string(out)))
 	}
-	// Not of ctx, which may end before the terminal is closed.
-	attach := exec.Command(tmux, "-u", "-S", t.socket, "-C", "attach") //nolint:noctx // Close ends it
+	// Close ends it: ctx may end before the terminal is closed.
+	attach := exec.CommandContext(context.WithoutCancel(ctx), tmux, "-u", "-S", t.socket, "-C", "attach")
 	attach.Env = t.environ
 	var err error
 	t.control, err = dial(attach)
