@@ -268,7 +268,7 @@ func (s *doctor) viewList(w, h int) []string {
 		Title: title, Focused: s.panel == 0, Foot: s.counts(w - 6),
 		Lines: s.list.table(s.theme, doctorColumns, draw.Inner(w), h-2, func(c Check) []draw.Cell {
 			role := checkRole(c.State)
-			line, mark := c.Line, checkMark(c.State)
+			line, mark := s.shortIn(c.Line), checkMark(c.State)
 			switch c.State {
 			case CheckSkipped:
 				line = "not checked: " + line
@@ -299,7 +299,7 @@ func (s *doctor) viewDetail(w, h int) []string {
 			lines = append(lines, s.theme.Paint(role, s.theme.Fit(line, inner)))
 		}
 	}
-	add(checkRole(c.State), checkWord(c.State)+": "+c.Line)
+	add(checkRole(c.State), checkWord(c.State)+": "+s.shortIn(c.Line))
 	if c.State == CheckRunning {
 		lines = lines[:0]
 		add(draw.Working, "~ looking")
