@@ -90,18 +90,26 @@ func (s *doctor) begin() tea.Cmd {
 		if c, more := <-told; more {
 			return checked{run: number, check: c, next: next}
 		}
-		return checked{run: number, over: true, err: <-ended}
+		err := <-ended
+		if t, ok := err.(thrown); ok { //nolint:errorlint // as it was sent
+			panic(t)
+		}
+		return checked{run: number, over: true, err: err}
 	}
 	return func() tea.Msg {
 		go func() {
-			err := backend.Doctor(ctx, func(c Check) {
+			defer close(told)
+			defer func() {
+				if value := recover(); value != nil {
+					ended <- thrown{fault(value)}
+				}
+			}()
+			ended <- backend.Doctor(ctx, func(c Check) {
 				select {
 				case told <- c:
 				case <-ctx.Done():
 				}
 			})
-			ended <- err
-			close(told)
 		}()
 		return next()
 	}
