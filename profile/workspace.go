@@ -43,6 +43,18 @@ type Remote struct {
 	URLs           []URL  // every configured URL, in git's order: url, then pushurl
 }
 
+// Shown is what people are told of a remote: its normal form, and as configured
+// where it has none.
+func (r Remote) Shown() string {
+	switch {
+	case r.NormalResolved != "":
+		return r.NormalResolved
+	case r.Normal != "":
+		return r.Normal
+	}
+	return r.URL
+}
+
 // URL is one configured url or pushurl of a remote, and what git makes of it.
 type URL struct {
 	// Exact is the configured text to the byte, credentials included: what an

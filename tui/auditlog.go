@@ -8,6 +8,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"kb/internal/audit"
+	"kb/internal/hint"
 	"kb/tui/draw"
 )
 
@@ -269,17 +270,9 @@ func command(verb string, f audit.Filter) string {
 	return strings.Join(words, " ")
 }
 
-// shellWord quotes a name for a shell where it needs that: profiles are named by
-// whoever wrote the vault.
-func shellWord(s string) string {
-	s = draw.Clean(s)
-	for _, r := range s {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./", r) {
-			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-		}
-	}
-	return s
-}
+// shellWord is a name as a word of a command line that is shown: profiles are
+// named by whoever wrote the vault.
+func shellWord(s string) string { return hint.Word(draw.Clean(s)) }
 
 func (s *auditLog) uses() []use {
 	e, any := s.selected()

@@ -99,7 +99,7 @@ func advise(err error) error {
 	case errors.As(err, &mix):
 		return failure(adviseMix(mix))
 	case errors.As(err, &plugin):
-		return failure(fmt.Sprintf("install age-plugin-%s on this device, or take that recipient out: kb device rm %s", plugin.Plugin, shellWord(plugin.Device)))
+		return failure(fmt.Sprintf("install age-plugin-%s on this device, or take that recipient out: kb device rm %s", plugin.Plugin, hint.Word(plugin.Device)))
 	case errors.Is(err, broker.ErrLocked):
 		return human("run kb unlock")
 	case errors.Is(err, broker.ErrDeclined):

@@ -293,5 +293,5 @@ func adviseAlways(err error, r *control.Request) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return hint.Wrap(err, fmt.Sprintf("run kb approve %s --session, or write a line: kb policy add %s allow …", r.ID, shellWord(r.Profile)))
+	return hint.Wrap(err, fmt.Sprintf("run kb approve %s --session, or write a line: kb policy add %s allow …", r.ID, hint.Word(r.Profile)))
 }

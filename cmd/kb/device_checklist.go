@@ -116,21 +116,11 @@ func printChecklist(a *app, b *broker.Broker, list []vaultfile.RemovedDevice) er
 func rotateCommand(b *broker.Broker, e vaultfile.Exposure) string {
 	parts := strings.Split(e.Key, "/")
 	if e.Type != "login" || len(parts) < 2 || e.Reference {
-		return "kb device checklist --done " + shellWord(e.Type+"/"+e.Key)
+		return "kb device checklist --done " + hint.Word(e.Type+"/"+e.Key)
 	}
-	command := "kb login " + shellWord(parts[1]) + " -p " + shellWord(b.ProfileIn(parts[0]))
+	command := "kb login " + hint.Word(parts[1]) + " -p " + hint.Word(b.ProfileIn(parts[0]))
 	if len(parts) > 2 {
-		command += " --as " + shellWord(parts[2])
+		command += " --as " + hint.Word(parts[2])
 	}
 	return command + " --replace"
-}
-
-// shellWord quotes what a shell would take apart.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@#%+=,", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -111,9 +111,9 @@ func loginCommand(b *broker.Broker, l vaultfile.Login) string {
 
 // loginFlags name a login beside its provider.
 func loginFlags(shown, as string) string {
-	flags := " -p " + shellWord(shown)
+	flags := " -p " + hint.Word(shown)
 	if as != "" {
-		flags += " --as " + shellWord(as)
+		flags += " --as " + hint.Word(as)
 	}
 	return flags
 }

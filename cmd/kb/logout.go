@@ -94,30 +94,11 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 			shown, o.provider, o.as, result.Removes, result.Revoked, result.Revoked && result.EndsGrant, result.Note,
 		})
 	}
-	fmt.Fprintf(a.err, "profile %s is logged out of %s; %s\n", shown, name, outcome(result))
+	fmt.Fprintf(a.err, "profile %s is logged out of %s; %s\n", shown, name, result.Outcome())
 	if result.Note != "" {
 		fmt.Fprintf(a.err, "note: %s\n", cleanLines(result.Note))
 	}
 	return nil
-}
-
-// outcome says what became of a login's tokens or key.
-func outcome(r broker.LogoutResult) string {
-	tokens := "no token of it was left"
-	switch {
-	case r.Key && !r.Revoked:
-		return "the key itself still works: revoke it at the provider if it may be known"
-	case r.Revoked && r.EndsGrant:
-		tokens = "the provider ended the whole grant"
-	case r.Revoked:
-		tokens = "its tokens are revoked"
-	case r.Revokes || r.Note != "":
-		tokens = "its tokens are deleted here"
-	}
-	if r.Removes {
-		return tokens + ", and it has left the vault"
-	}
-	return tokens + "; the login stays in the vault for other devices"
 }
 
 // confirmEnd asks before a logout that reaches further than this device.

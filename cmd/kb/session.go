@@ -239,7 +239,7 @@ func adviseControl(err error) (advised error, ok bool) {
 	case errors.As(err, &strange):
 		return hint.Exit(hint.Refused, err, "answer nothing that it asks; kb session ls shows its process"), true
 	case errors.As(err, &folder):
-		return hint.Exit(hint.Failure, err, "run chmod 700 "+shellWord(folder.Dir)+"; remove it if it is a link, or another user's"), true
+		return hint.Exit(hint.Failure, err, "run chmod 700 "+hint.Word(folder.Dir)+"; remove it if it is a link, or another user's"), true
 	case errors.Is(err, control.ErrRefused):
 		return hint.Exit(hint.Refused, err, "run it in a terminal of your own, outside kb exec"), true
 	case errors.Is(err, control.ErrUnknown), errors.Is(err, control.ErrGone):

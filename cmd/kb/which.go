@@ -10,7 +10,6 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/hint"
-	"kb/profile"
 )
 
 type whichOptions struct {
@@ -73,7 +72,7 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 			out.Matched = append(out.Matched, r.ID)
 		}
 		for _, r := range d.Workspace.Remotes {
-			out.Remotes = append(out.Remotes, describeRemote(r))
+			out.Remotes = append(out.Remotes, r.Shown())
 		}
 		if jsonErr := a.json(out); jsonErr != nil {
 			return jsonErr
@@ -95,7 +94,7 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 		if r.Name == d.Workspace.Primary {
 			mark = " (primary)"
 		}
-		t.row("remote", r.Name+" "+describeRemote(r)+mark)
+		t.row("remote", r.Name+" "+r.Shown()+mark)
 	}
 	for _, r := range d.Match.Matched {
 		t.row("matched", r.ID+": "+describeRule(r)+" gets "+b.Show(r.Profile))
@@ -108,18 +107,6 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 		return flushErr
 	}
 	return err
-}
-
-// describeRemote is a remote by its normal form, and as configured where that
-// differs too much to be guessed.
-func describeRemote(r profile.Remote) string {
-	switch {
-	case r.NormalResolved != "":
-		return r.NormalResolved
-	case r.Normal != "":
-		return r.Normal
-	}
-	return r.URL
 }
 
 // quietError ends kb with an exit code and no words: the output said it.

@@ -35,6 +35,25 @@ type LogoutResult struct {
 	Note    string // what else there is to know, such as why it did not
 }
 
+// Outcome says what became of a login's tokens or key.
+func (r LogoutResult) Outcome() string {
+	tokens := "no token of it was left"
+	switch {
+	case r.Key && !r.Revoked:
+		return "the key itself still works: revoke it at the provider if it may be known"
+	case r.Revoked && r.EndsGrant:
+		tokens = "the provider ended the whole grant"
+	case r.Revoked:
+		tokens = "its tokens are revoked"
+	case r.Revokes || r.Note != "":
+		tokens = "its tokens are deleted here"
+	}
+	if r.Removes {
+		return tokens + ", and it has left the vault"
+	}
+	return tokens + "; the login stays in the vault for other devices"
+}
+
 // UnknownLoginError names a login that is not there.
 type UnknownLoginError struct{ Profile, Provider, As string }
 

@@ -201,30 +201,11 @@ func (d *Desk) Logout(ctx context.Context, k tui.LoginKey, everywhere bool) (str
 	if err != nil {
 		return "", d.advise(err)
 	}
-	note := fmt.Sprintf("profile %s is logged out of %s; %s", k.Profile, name(k.Provider, k.As), outcome(result))
+	note := fmt.Sprintf("profile %s is logged out of %s; %s", k.Profile, name(k.Provider, k.As), result.Outcome())
 	if result.Note != "" {
 		note += "; note: " + result.Note
 	}
 	return note, nil
-}
-
-// outcome says what became of a login's tokens or key.
-func outcome(r broker.LogoutResult) string {
-	tokens := "no token of it was left"
-	switch {
-	case r.Key && !r.Revoked:
-		return "the key itself still works until it is revoked at the provider"
-	case r.Revoked && r.EndsGrant:
-		tokens = "the provider ended the whole grant"
-	case r.Revoked:
-		tokens = "its tokens are revoked"
-	case r.Revokes || r.Note != "":
-		tokens = "its tokens are deleted here"
-	}
-	if r.Removes {
-		return tokens + ", and it has left the vault"
-	}
-	return tokens + "; the login stays in the vault for other devices"
 }
 
 // Imports implements tui.Backend.

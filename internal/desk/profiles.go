@@ -167,24 +167,13 @@ func (d *Desk) line(err error) string {
 func remotesOf(d *broker.Decision) string {
 	var names []string
 	for _, r := range d.Workspace.Remotes {
-		names = append(names, r.Name+" "+remoteName(r))
+		names = append(names, r.Name+" "+r.Shown())
 	}
 	if names == nil {
 		return "no remote"
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
-}
-
-// remoteName is a remote by its normal form, and as configured where it has none.
-func remoteName(r profile.Remote) string {
-	switch {
-	case r.NormalResolved != "":
-		return r.NormalResolved
-	case r.Normal != "":
-		return r.Normal
-	}
-	return r.URL
 }
 
 // errRename: rules and logins of every device name the profile.
@@ -401,7 +390,7 @@ func (d *Desk) TestPath(ctx context.Context, dir string) (tui.Resolution, error)
 		out.Matched = append(out.Matched, fmt.Sprintf("%s: %s gets %s", r.ID, r.Conditions(), b.Show(r.Profile)))
 	}
 	for _, r := range decision.Workspace.Remotes {
-		out.Remotes = append(out.Remotes, r.Name+" "+remoteName(r))
+		out.Remotes = append(out.Remotes, r.Name+" "+r.Shown())
 	}
 	return out, nil
 }

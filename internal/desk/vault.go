@@ -172,21 +172,11 @@ func rotateWords(b *broker.Broker, e vaultfile.Exposure) string {
 	case e.Type != "login" || len(parts) < 2:
 		return "change it, then mark it"
 	}
-	command := "kb login " + shellWord(parts[1]) + " -p " + shellWord(b.ProfileIn(parts[0]))
+	command := "kb login " + hint.Word(parts[1]) + " -p " + hint.Word(b.ProfileIn(parts[0]))
 	if len(parts) > 2 {
-		command += " --as " + shellWord(parts[2])
+		command += " --as " + hint.Word(parts[2])
 	}
 	return command + " --replace"
-}
-
-// shellWord quotes what a shell would take apart.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@#%+=,", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Sync implements tui.Backend.

@@ -7,6 +7,7 @@ package hint
 
 import (
 	"errors"
+	"strings"
 )
 
 // Exit codes of kb. They are part of the command line's contract.
@@ -73,4 +74,15 @@ func Fix(err error) string {
 		}
 		err = e.Err
 	}
+}
+
+// Word is s as one word of a command line, for advice that names it: quoted where a
+// shell would take it apart.
+func Word(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@#%+=,", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -38,3 +38,13 @@ func TestCodeAndFix(t *testing.T) {
 		t.Error("a nil error became an error")
 	}
 }
+
+func TestWord(t *testing.T) {
+	for s, want := range map[string]string{
+		"work": "work", "team/bot": "team/bot", "": "''", "a b": "'a b'", "a;b": "'a;b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
+	} {
+		if got := hint.Word(s); got != want {
+			t.Errorf("%q is written %s, want %s", s, got, want)
+		}
+	}
+}
