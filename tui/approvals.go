@@ -328,13 +328,20 @@ func (s *approvals) uses() []use {
 	return uses
 }
 
+// urgent says that keys do not count yet, also where a note of the request before
+// stands.
+func (s *approvals) urgent() string {
+	if len(s.list.all) == 0 || s.fresh.over(s.now(), &s.typing) {
+		return ""
+	}
+	return "A request has come; keys count in a moment."
+}
+
 func (s *approvals) hint() string {
 	n := len(s.list.all)
 	switch {
 	case n == 0:
 		return ""
-	case !s.fresh.over(s.now(), &s.typing):
-		return "A request has come; keys count in a moment."
 	case s.open:
 		return "j and k scroll; esc goes back to the list."
 	case n == 1:

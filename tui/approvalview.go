@@ -51,7 +51,7 @@ func (s *shared) failed(title string, err error, w, h int) []string {
 
 func (s *approvals) table(w, h int) []string {
 	columns := []draw.Column{
-		{Title: "SESSION", Width: 7},
+		{Title: "SESSION", Width: 8},
 		{Title: "PROFILE", Width: 10, Drop: 1},
 		{Title: "METHOD", Width: 6},
 		{Title: "REQUEST", Width: 12, Grow: true},
@@ -126,7 +126,7 @@ func (s *approvals) describe(r Request, w int) (lines []string, needs int) {
 		policy += " (" + r.Policy + ")"
 	}
 	add("policy", policy, draw.Plain)
-	add("agent", r.Agent+" in "+r.Dir, draw.Plain)
+	add("agent", r.Agent+" in "+s.short(r.Dir), draw.Plain)
 	add("session", r.Session, draw.Plain)
 	lines = append(lines, "")
 	for _, x := range [][2]string{

@@ -239,7 +239,7 @@ func (s *auditLog) detail(e requestEvent) tea.Cmd {
 			text = append(text, fmt.Sprintf("%-8s %s", draw.Clean(f.name), f.text))
 		}
 	}
-	return open(&reader{shared: s.shared, about: eventTitle(e), text: text, copy: s.current()})
+	return s.shared.show(&reader{shared: s.shared, about: eventTitle(e), text: text, copy: s.current()})
 }
 
 func eventTitle(e requestEvent) string {

@@ -139,7 +139,7 @@ func (s *doctor) uses() []use {
 	} else if c.Fix == "" {
 		noFix = "there is nothing to mend by a command"
 	}
-	explain := use{id: "any.enter", off: none, run: func() tea.Cmd { return open(s.explain(c)) }}
+	explain := use{id: "any.enter", off: none, run: func() tea.Cmd { return s.shared.show(s.explain(c)) }}
 	return []use{
 		{id: "doctor.run", line: "kb doctor", run: s.begin},
 		explain,

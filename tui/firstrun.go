@@ -179,8 +179,7 @@ func (p *firstRun) profileForm() dialog {
 		},
 		try: func(ctx context.Context, v values) (string, error) {
 			spec := ProfileSpec{Old: made, Name: v.text("name"), GitName: v.text("gitname"), GitEmail: v.text("email"), Egress: "open"}
-			note, err := p.backend.PutProfile(ctx, spec)
-			if err != nil {
+			if _, err := p.backend.PutProfile(ctx, spec); err != nil {
 				return "", err
 			}
 			made = spec.Name // a rule that is refused does not make it twice
@@ -198,7 +197,7 @@ func (p *firstRun) profileForm() dialog {
 				}
 			}
 			p.profile = made
-			return note, nil
+			return "profile " + made + " is there", nil
 		},
 	})
 }

@@ -269,7 +269,7 @@ func (s *home) useStop() use {
 		question += fmt.Sprintf(" %s of it that %s for you %s refused.", plural(n, "request"), verbOf(n, "waits", "wait"), verbOf(n, "is", "are"))
 	}
 	u.run = func() tea.Cmd {
-		return open(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
+		return s.shared.show(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
 			return s.act("stop session "+session.ID, func(ctx context.Context) (string, error) {
 				return "session " + session.ID + " was stopped", s.backend.StopSession(ctx, session.ID)
 			})

@@ -47,15 +47,20 @@ func (l *list[T]) refilter() {
 	if row, ok := l.selected(); ok {
 		key = l.key(row)
 	}
-	l.shown = l.shown[:0:0]
-	for _, row := range l.all {
-		if matches(l.filter, l.text(row)) {
-			l.shown = append(l.shown, row)
+	// The clock changes what is shown each second, and mostly none of this.
+	if l.shown = l.all; strings.TrimSpace(l.filter) != "" {
+		l.shown = nil
+		for _, row := range l.all {
+			if matches(l.filter, l.text(row)) {
+				l.shown = append(l.shown, row)
+			}
 		}
 	}
-	l.cursor = slices.IndexFunc(l.shown, func(row T) bool { return l.key(row) == key })
-	if l.cursor < 0 {
-		l.cursor = was
+	if row, ok := l.selected(); !ok || l.key(row) != key {
+		l.cursor = slices.IndexFunc(l.shown, func(row T) bool { return l.key(row) == key })
+		if l.cursor < 0 {
+			l.cursor = was
+		}
 	}
 	l.move(0)
 }

@@ -44,10 +44,10 @@ func (s *logins) found(msg importsFound) tea.Cmd {
 			text += ", copied"
 		}
 		entries = append(entries, entry{key: i.Source, text: text, off: i.Off, run: func() tea.Cmd {
-			return open(importForm(s.shared, i, l.Profile))
+			return s.shared.show(importForm(s.shared, i, l.Profile))
 		}})
 	}
-	return open(newPicker(picker{
+	return s.shared.show(newPicker(picker{
 		shared: s.shared, about: "Take over the login of which program", does: "go on", none: "No program of that name is known.", entries: entries,
 	}))
 }

@@ -9,10 +9,10 @@ import (
 
 var loginColumns = []draw.Column{
 	{Title: "LOGIN", Width: 14, Grow: true},
-	{Title: "PROFILE", Width: 10},
+	{Title: "PROFILE", Width: 10, Drop: 5},
 	{Title: "KIND", Width: 16, Drop: 1},
 	{Title: "STATE", Width: 13},
-	{Title: "EXPIRES", Width: 8},
+	{Title: "EXPIRES", Width: 8, Drop: 4},
 	{Title: "REFRESH", Width: 10, Drop: 2},
 	{Title: "SYNC", Width: 6, Drop: 3},
 }

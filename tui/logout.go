@@ -45,7 +45,7 @@ func (s *logins) planned(msg logoutPlanned) tea.Cmd {
 	if msg.err != nil {
 		return func() tea.Msg { return done{what: "log out of " + namesOf(msg.chosen), err: msg.err, told: true} }
 	}
-	return open(&logoutDialog{logins: s, plan: msg})
+	return s.shared.show(&logoutDialog{logins: s, plan: msg})
 }
 
 // logoutDialog asks whether a logout is meant: on this device, or everywhere.

@@ -109,6 +109,9 @@ func (m *Model) hintLine() string {
 		}
 		return t.Paint(draw.Working, t.Fit(line+"  (esc cancels)", m.w))
 	}
+	if u, ok := m.screens[m.at].(urgent); ok && m.page() == nil && u.urgent() != "" {
+		return t.Fit(" "+draw.Clean(u.urgent()), m.w)
+	}
 	if m.notices.note != "" {
 		return t.Fit(" "+draw.Clean(m.notices.note), m.w)
 	}
@@ -121,6 +124,9 @@ func (m *Model) hintLine() string {
 	}
 	return t.Fit(" "+draw.Clean(s.hint()), m.w)
 }
+
+// urgent is a screen that at times has more to say than what came of an action.
+type urgent interface{ urgent() string }
 
 // oneLine is an error in a line, its fix at the end where it is one line too.
 func oneLine(d done) string {

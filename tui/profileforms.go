@@ -218,7 +218,7 @@ func (s *profiles) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case suggested:
 		if msg.question == s.question {
-			return open(s.ruleForm(msg.profile, msg.at))
+			return s.shared.show(s.ruleForm(msg.profile, msg.at))
 		}
 	case shown:
 		switch {
@@ -226,7 +226,7 @@ func (s *profiles) update(msg tea.Msg) tea.Cmd {
 		case msg.err != nil:
 			return say(done{what: msg.about, err: msg.err, told: true})
 		default:
-			return open(&reader{shared: s.shared, about: msg.about, text: msg.text})
+			return s.shared.show(&reader{shared: s.shared, about: msg.about, text: msg.text})
 		}
 	}
 	return nil

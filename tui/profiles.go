@@ -162,11 +162,11 @@ func (s *profiles) uses() []use {
 	}
 	uses := []use{
 		one("profiles.rule", "kb rule add "+shellWord(p.Name), func() tea.Cmd { return s.suggest(p) }),
-		one("profiles.policy", "kb policy add "+shellWord(p.Name), func() tea.Cmd { return open(s.policyForm(p)) }),
-		one("profiles.test", "kb rule test", func() tea.Cmd { return open(s.pathForm()) }),
-		one("profiles.testpolicy", "kb policy test -p "+shellWord(p.Name), func() tea.Cmd { return open(s.requestForm(p)) }),
-		{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return open(s.form(ProfileSpec{Egress: "open"})) }},
-		one("profiles.edit", "kb profile set "+shellWord(p.Name), func() tea.Cmd { return open(s.form(p.ProfileSpec)) }),
+		one("profiles.policy", "kb policy add "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.policyForm(p)) }),
+		one("profiles.test", "kb rule test", func() tea.Cmd { return s.shared.show(s.pathForm()) }),
+		one("profiles.testpolicy", "kb policy test -p "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.requestForm(p)) }),
+		{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return s.shared.show(s.form(ProfileSpec{Egress: "open"})) }},
+		one("profiles.edit", "kb profile set "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.form(p.ProfileSpec)) }),
 		one("profiles.default", defaultLine, func() tea.Cmd {
 			return s.act("set the default profile", func(ctx context.Context) (string, error) { return s.backend.DefaultProfile(ctx, makeDefault) })
 		}),
@@ -217,7 +217,7 @@ func (s *profiles) remove(p Profile) use {
 
 // asks asks before something is taken away.
 func (s *shared) asks(about, question, yes, what string, f func(context.Context) (string, error)) tea.Cmd {
-	return open(&confirm{shared: s, about: about, question: question, yes: yes, act: func() tea.Cmd { return s.act(what, f) }})
+	return s.show(&confirm{shared: s, about: about, question: question, yes: yes, act: func() tea.Cmd { return s.act(what, f) }})
 }
 
 func (s *profiles) askRemove(p Profile) tea.Cmd {
@@ -250,7 +250,7 @@ func (s *profiles) choosePin() tea.Cmd {
 		}
 		choices[i] = Choice{p.Dir, text}
 	}
-	return open(newMenu(s.shared, "Which directory is forgotten?", choices, func(dir string) tea.Cmd {
+	return s.shared.show(newMenu(s.shared, "Which directory is forgotten?", choices, func(dir string) tea.Cmd {
 		for _, p := range pins {
 			if p.Dir == dir {
 				return s.askForget(p)

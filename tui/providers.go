@@ -126,7 +126,7 @@ func editReason(p *Provider, any bool) string {
 
 // add asks for a definition's file. What kb says of it is read on the terminal.
 func (s *providerScreen) add() tea.Cmd {
-	return open(newForm(form{
+	return s.shared.show(newForm(form{
 		shared: s.shared, about: "Add a definition of your own", does: "add it",
 		note: "It is checked, and kept in the vault. It serves the logins of that vault's profiles and of no other.",
 		fields: []formField{
@@ -144,7 +144,7 @@ func (s *providerScreen) add() tea.Cmd {
 }
 
 func (s *providerScreen) lintFile() tea.Cmd {
-	return open(newForm(form{
+	return s.shared.show(newForm(form{
 		shared: s.shared, about: "Check a definition's file", does: "check it",
 		fields: []formField{{name: "file", label: "File", kind: textField, need: true, help: "nothing is added"}},
 		act:    func(v values) tea.Cmd { return s.handOver("provider", "lint", v.text("file")) },
@@ -177,7 +177,7 @@ func (s *providerScreen) remove(p Provider) tea.Cmd {
 	default:
 		question += " No login uses it."
 	}
-	return open(&confirm{shared: s.shared, about: "Remove " + p.Name, question: question, yes: "remove it", act: func() tea.Cmd {
+	return s.shared.show(&confirm{shared: s.shared, about: "Remove " + p.Name, question: question, yes: "remove it", act: func() tea.Cmd {
 		return s.act("remove provider "+p.Name, func(ctx context.Context) (string, error) {
 			return s.backend.RemoveProvider(ctx, p.Vault, p.Name)
 		})
@@ -188,7 +188,7 @@ var providerColumns = []draw.Column{
 	{Title: "PROVIDER", Width: 16},
 	{Title: "KIND", Width: 24},
 	{Title: "HOSTS", Width: 12, Grow: true, Drop: 1},
-	{Title: "LOGINS", Width: 6, Right: true},
+	{Title: "LOGINS", Width: 6, Right: true, Drop: 3},
 	{Title: "SOURCE", Width: 12, Drop: 2},
 }
 

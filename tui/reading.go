@@ -19,7 +19,7 @@ type reading struct {
 
 func openReading(s *shared, about, yes string, text func(w int) []string, act func() tea.Cmd) tea.Cmd {
 	d := &reading{shared: s, about: about, yes: yes, text: text, act: act}
-	return open(d)
+	return s.show(d)
 }
 
 // sudden: it may come up some time after the key that asked for it.

@@ -139,15 +139,15 @@ func (s *vaultScreen) uses() []use {
 	accept.off = "" // that is what it is for
 	return []use{
 		sync,
-		{id: "vault.approve", line: "kb device approve REQUEST", off: off, run: func() tea.Cmd { return open(s.joinForm()) }},
+		{id: "vault.approve", line: "kb device approve REQUEST", off: off, run: func() tea.Cmd { return s.shared.show(s.joinForm()) }},
 		remove, rotated, lock,
 		over("vault.edit", "vault", "edit"),
 		over("vault.history", "vault", "history"),
-		{id: "vault.restore", line: "kb vault restore REV", off: off, run: func() tea.Cmd { return open(s.restoreForm()) }},
+		{id: "vault.restore", line: "kb vault restore REV", off: off, run: func() tea.Cmd { return s.shared.show(s.restoreForm()) }},
 		over("vault.setupgit", "vault", "setup-git"),
 		over("vault.recovery", "device", "add-recovery"),
-		{id: "vault.ci", line: "kb device add-ci NAME", off: off, run: func() tea.Cmd { return open(s.ciForm()) }},
-		{id: "vault.recipient", line: "kb device add-recipient RECIPIENT", off: off, run: func() tea.Cmd { return open(s.recipientForm()) }},
+		{id: "vault.ci", line: "kb device add-ci NAME", off: off, run: func() tea.Cmd { return s.shared.show(s.ciForm()) }},
+		{id: "vault.recipient", line: "kb device add-recipient RECIPIENT", off: off, run: func() tea.Cmd { return s.shared.show(s.recipientForm()) }},
 		accept,
 	}
 }

@@ -1,6 +1,12 @@
 package draw
 
-import "strconv"
+import (
+	"io"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+)
 
 // Role is what a text is.
 type Role uint8
@@ -37,6 +43,8 @@ type Theme struct {
 	glyphs glyphs
 	ascii  bool
 
+	cursor  string // escape sequence of a cell in reverse
+	picture string // of white on black
 	noColor bool
 }
 
@@ -77,40 +85,45 @@ var (
 	lightColors = [roles]int{Plain: none, Muted: 8, Accent: 4, Selected: 0, Good: 2, Working: 4, Attention: 3, Failed: 1}
 )
 
-// NewTheme makes a theme. Its escape sequences are SGR (ECMA-48, 8.3.117): the
-// libraries for that take bold away with the colours, which NO_COLOR does not ask
-// for, and cost more than the rest of a frame.
+// NewTheme makes a theme.
 func NewTheme(o ThemeOptions) *Theme {
 	t := &Theme{glyphs: unicodeGlyphs, ascii: o.ASCII, noColor: o.NoColor}
 	if o.ASCII {
 		t.glyphs = asciiGlyphs
 	}
+	// A renderer of its own, for lipgloss' default one asks the terminal. Without
+	// colours it is the same one and no style has a colour: a profile without them takes
+	// bold and reverse away too, which NO_COLOR does not ask for.
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(termenv.ANSI)
+	t.cursor = start(r.NewStyle().Reverse(true))
+	t.picture = start(r.NewStyle().Foreground(lipgloss.ANSIColor(15)).Background(lipgloss.ANSIColor(0)))
 	colors := darkColors
 	if o.Light {
 		colors = lightColors
 	}
 	for role := range roles {
-		sgr := map[Role]string{Accent: ";1", Selected: ";1", Failed: ";1"}[role]
-		if o.NoColor {
-			sgr += map[Role]string{Muted: ";2", Selected: ";7"}[role]
-		} else {
-			c, own := o.Colors[role]
-			if !own {
-				c = colors[role]
-			}
-			switch {
-			case c == none:
-			case c < 8:
-				sgr += ";" + strconv.Itoa(30+c)
-			default:
-				sgr += ";" + strconv.Itoa(90+c-8)
-			}
+		style := r.NewStyle().Bold(role == Accent || role == Selected || role == Failed)
+		c, own := o.Colors[role]
+		if !own {
+			c = colors[role]
 		}
-		if sgr != "" {
-			t.starts[role] = "\x1b[" + sgr[1:] + "m"
+		switch {
+		case o.NoColor:
+			style = style.Faint(role == Muted).Reverse(role == Selected)
+		case c != none:
+			style = style.Foreground(lipgloss.ANSIColor(c))
 		}
+		t.starts[role] = start(style)
 	}
 	return t
+}
+
+// start is the escape sequence that begins a style; what ends one is reset. It is
+// found once: a frame has hundreds of texts, and Style.Render lays each of them out.
+func start(style lipgloss.Style) string {
+	begin, _, _ := strings.Cut(style.Render("x"), "x")
+	return begin
 }
 
 // ASCII reports whether nothing outside ASCII is to be drawn.
@@ -127,7 +140,7 @@ func (t *Theme) Paint(r Role, s string) string {
 }
 
 // Cursor is the cell that a person types at, in reverse, which is no colour.
-func (t *Theme) Cursor(s string) string { return "\x1b[7m" + s + reset }
+func (t *Theme) Cursor(s string) string { return t.cursor + s + reset }
 
 // Picture is a line of a picture of half blocks: white on black, whatever the
 // terminal's own colours are, or a camera reads it the wrong way round. Where there
@@ -136,7 +149,7 @@ func (t *Theme) Picture(s string) string {
 	if t.noColor {
 		return s
 	}
-	return "\x1b[97;40m" + s + reset
+	return t.picture + s + reset
 }
 
 // Mark is the character that goes before a state's word.
