@@ -2,6 +2,7 @@ package profile
 
 import (
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -137,7 +138,7 @@ func (c *Remotes) ambiguous(best *candidate, normal string) error {
 		add(cs)
 	}
 	add(c.any)
-	slices.SortFunc(e.Rules, func(a, b Rule) int { return compareRules(&a, &b) })
+	sort.Slice(e.Rules, func(i, j int) bool { return compareRules(&e.Rules[i], &e.Rules[j]) < 0 })
 	for _, r := range e.Rules {
 		e.Profiles = append(e.Profiles, r.Profile)
 	}

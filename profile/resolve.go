@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -103,8 +104,8 @@ func cmpBool(a, b bool) int {
 // sortCandidates sorts in place, strongest first and among equals by profile
 // and id, and returns copies of the rules in that order.
 func sortCandidates(cs []candidate) []Rule {
-	slices.SortFunc(cs, func(a, b candidate) int {
-		return cmp.Or(stronger(a, b), compareRules(a.rule, b.rule))
+	sort.Slice(cs, func(i, j int) bool {
+		return cmp.Or(stronger(cs[i], cs[j]), compareRules(cs[i].rule, cs[j].rule)) < 0
 	})
 	var rules []Rule
 	for _, c := range cs {

@@ -3,7 +3,7 @@ package providers
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -66,7 +66,7 @@ func Lint(text []byte) []Finding {
 	if doc.Identity == nil {
 		warn("", "no [identity]: kb cannot say whose a login is", "add one if the API has such an endpoint")
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int { return a.Line - b.Line })
+	sort.SliceStable(findings, func(i, j int) bool { return findings[i].Line < findings[j].Line })
 	return findings
 }
 

@@ -2,12 +2,12 @@ package tui
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 )
 
 func sortByTime(requests []Request) {
-	slices.SortStableFunc(requests, func(a, b Request) int { return a.Asked.Compare(b.Asked) })
+	sort.SliceStable(requests, func(i, j int) bool { return requests[i].Asked.Before(requests[j].Asked) })
 }
 
 // countdown is what is left until t: "0:41", "7h58m", "3d"; "-" for no time, "over" when it has passed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -105,7 +106,7 @@ func (s *home) changed() {
 	if now := w.logins.value; !sameSlice(now, s.seen.logins) {
 		s.seen.logins = now
 		sorted := slices.Clone(now)
-		slices.SortStableFunc(sorted, func(a, b Login) int { return worse(a) - worse(b) })
+		sort.SliceStable(sorted, func(i, j int) bool { return worse(sorted[i]) < worse(sorted[j]) })
 		s.logins.set(sorted)
 	}
 	st := s.audit.all

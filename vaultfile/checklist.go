@@ -2,7 +2,7 @@ package vaultfile
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -56,7 +56,7 @@ func (f *File) Checklist() []RemovedDevice {
 	for _, d := range list {
 		out = append(out, *d)
 	}
-	slices.SortStableFunc(out, func(a, b RemovedDevice) int { return strings.Compare(a.Name, b.Name) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
 

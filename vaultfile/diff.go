@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -88,7 +89,7 @@ func diff(before, after []record) []Change {
 			out = append(out, Change{Type: r.typ, Key: r.key(), Op: Removed, Device: r.stamp.device, When: r.stamp.when()})
 		}
 	}
-	slices.SortFunc(out, func(a, b Change) int { return strings.Compare(a.Type+"/"+a.Key, b.Type+"/"+b.Key) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Type+"/"+out[i].Key < out[j].Type+"/"+out[j].Key })
 	return out
 }
 

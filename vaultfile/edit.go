@@ -165,7 +165,7 @@ func checkText(typ, key string, texts ...string) error {
 // Contents returns the vault's records as this edit has left them so far.
 func (tx *Tx) Contents() (Contents, error) {
 	ordered := slices.Clone(tx.p.records)
-	slices.SortFunc(ordered, func(a, b record) int { return strings.Compare(a.id, b.id) })
+	sortByID(ordered)
 	c, err := decode(ordered)
 	if err != nil {
 		return Contents{}, err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -89,7 +90,7 @@ func (g register) join(h register) register {
 	}
 	keep(g, h)
 	keep(h, g)
-	slices.SortFunc(out.versions, func(a, b version) int { return b.compare(a) })
+	sort.Slice(out.versions, func(i, j int) bool { return out.versions[j].compare(out.versions[i]) < 0 })
 	return out
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -118,8 +119,12 @@ func (r *record) stampsOfAll() map[string]stamp {
 	return out
 }
 
+func sortByID(records []record) {
+	sort.Slice(records, func(i, j int) bool { return records[i].id < records[j].id })
+}
+
 func (r *record) sortFields() {
-	slices.SortFunc(r.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(r.fields, func(i, j int) bool { return r.fields[i].name < r.fields[j].name })
 }
 
 // set replaces the record's value, keeping the fields that keep names, and

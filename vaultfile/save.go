@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"kb/internal/atomicfile"
 )
@@ -58,7 +56,7 @@ func (tx *Tx) seal(ctx context.Context, t trust) (*sealed, error) {
 		return nil, fmt.Errorf("save vault: %w", ErrTooLarge)
 	}
 	p.signer = tx.id.id
-	slices.SortFunc(p.records, func(a, b record) int { return strings.Compare(a.id, b.id) })
+	sortByID(p.records)
 	plain := p.encode(func(digest [32]byte) []byte { return tx.id.sign.sign(sigMessage(digest)) })
 
 	// Read it back as everyone else will: what is written is a vault, or

@@ -43,7 +43,7 @@ func run(ctx context.Context, stop func(), a *app, args []string) int {
 		return hint.Failure
 	}
 	a.stop = stop
-	root := newRoot(a)
+	root := newRoot(a, args)
 	root.SetArgs(args)
 	err := root.ExecuteContext(a.withPlugins(ctx))
 	if err == nil {

@@ -100,7 +100,7 @@ func verbs(a *app) []tui.Verb {
 			}
 		}
 	}
-	walk(newRoot(a))
+	walk(newRoot(a, nil))
 	return list
 }
 

@@ -22,7 +22,45 @@ Start with:
   kb init                 make this device's identity and a vault
   kb exec -- claude       run an agent with the profile of this directory`
 
-func newRoot(a *app) *cobra.Command {
+// commands are the verbs. A command and its flags cost some ten allocations each and the pages of the code
+// that makes them, which was an eighth of what a short kb does: so one is made
+// when it is asked for.
+var commands = []struct {
+	name string
+	make func(*app) *cobra.Command
+}{
+	{"exec", newExec},
+	{"which", newWhich},
+	{"status", newStatus},
+	{"session", newSession},
+	{"approve", newApprove},
+	{"deny", newDeny},
+	{"init", newInit},
+	{"unlock", newUnlock},
+	{"lock", newLock},
+	{"profile", newProfile},
+	{"rule", newRule},
+	{"policy", newPolicy},
+	{"pin", newPin},
+	{"login", newLogin},
+	{"logout", newLogout},
+	{"refresh", newRefresh},
+	{"import", newImport},
+	{"reference", newReference},
+	{"provider", newProvider},
+	{"vault", newVault},
+	{"sync", newSync},
+	{"device", newDevice},
+	{"audit", newAudit},
+	{"config", newConfig},
+	{"doctor", newDoctor},
+	{"demo", newDemo},
+	{"version", newVersion},
+}
+
+// newRoot makes the tree of commands for a command line. Where that begins with
+// a verb, the others stay away; help, completion and a mistyped verb need all.
+func newRoot(a *app, args []string) *cobra.Command {
 	var o dashboardOptions
 	root := &cobra.Command{
 		Use:           "kb",
@@ -43,15 +81,17 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
+	for _, c := range commands {
+		if len(args) > 0 && args[0] == c.name {
+			root.CompletionOptions.DisableDefaultCmd = true // or cobra would make that command
+			root.AddCommand(c.make(a))
+			return root
+		}
+	}
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(
-		newExec(a), newWhich(a), newStatus(a), newSession(a), newApprove(a), newDeny(a),
-		newInit(a), newUnlock(a), newLock(a),
-		newProfile(a), newRule(a), newPolicy(a), newPin(a),
-		newLogin(a), newLogout(a), newRefresh(a), newImport(a), newReference(a), newProvider(a),
-		newVault(a), newSync(a), newDevice(a), newAudit(a), newConfig(a),
-		newDoctor(a), newDemo(a), newVersion(a),
-	)
+	for _, c := range commands {
+		root.AddCommand(c.make(a))
+	}
 	return root
 }
 

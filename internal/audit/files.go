@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -110,8 +110,9 @@ func listFiles(dir string) ([]logFile, error) {
 			out = append(out, f)
 		}
 	}
-	slices.SortFunc(out, func(a, b logFile) int {
-		return cmp.Or(a.started.Compare(b.started), strings.Compare(a.session, b.session), a.part-b.part)
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(a.started.Compare(b.started), strings.Compare(a.session, b.session), a.part-b.part) < 0
 	})
 	return out, nil
 }

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
+	"sort"
+	"strings"
 	"sync"
 	"time"
 )
@@ -79,7 +81,7 @@ func (m *MemoryIndex) Heads() ([]Head, error) {
 	for _, h := range m.heads {
 		out = append(out, h)
 	}
-	slices.SortFunc(out, compareHeads)
+	sortHeads(out)
 	return out, nil
 }
 
@@ -93,17 +95,11 @@ func (m *MemoryIndex) Forget(files ...string) error {
 	return nil
 }
 
-func compareHeads(a, b Head) int {
-	if c := a.Started.Compare(b.Started); c != 0 {
-		return c
-	}
-	if a.Session != b.Session {
-		if a.Session < b.Session {
-			return -1
-		}
-		return 1
-	}
-	return a.Part - b.Part
+func sortHeads(heads []Head) {
+	sort.Slice(heads, func(i, j int) bool {
+		a, b := &heads[i], &heads[j]
+		return cmp.Or(a.Started.Compare(b.Started), strings.Compare(a.Session, b.Session), a.Part-b.Part) < 0
+	})
 }
 
 // CheckSeal reports why next must not take the place of old in an index: a

@@ -47,7 +47,7 @@ func Prune(dir string, index Index, r Retention, now time.Time) ([]string, error
 			_ = f.Close()
 		}
 	}()
-	slices.SortFunc(heads, compareHeads)
+	sortHeads(heads)
 	var total int64
 	for _, h := range heads {
 		total += h.Size

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -29,7 +30,7 @@ func Tail(dir string, n int, f Filter) ([]Event, error) { return last(dir, n, f,
 func Before(dir string, e Event, n int, f Filter) ([]Event, error) { return last(dir, n, f, &e) }
 
 // byTime orders events: by time, those of the same moment by session and number.
-func byTime(a, b Event) int {
+func byTime(a, b *Event) int {
 	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Session, b.Session), cmp.Compare(a.Seq, b.Seq))
 }
 
@@ -59,7 +60,7 @@ func last(dir string, n int, f Filter, before *Event) ([]Event, error) {
 	}
 	// By last write: a file written last before the oldest of n found events
 	// has none that is newer.
-	slices.SortStableFunc(present, func(a, b dated) int { return b.info.ModTime().Compare(a.info.ModTime()) })
+	sort.SliceStable(present, func(i, j int) bool { return present[i].info.ModTime().After(present[j].info.ModTime()) })
 	var out []Event
 	for _, file := range present {
 		if len(out) == n && older(file.info, out[0].Time) || older(file.info, f.Since) {
@@ -70,7 +71,7 @@ func last(dir string, n int, f Filter, before *Event) ([]Event, error) {
 			return nil, err
 		}
 		out = append(out, events...)
-		slices.SortStableFunc(out, byTime)
+		sort.SliceStable(out, func(i, j int) bool { return byTime(&out[i], &out[j]) < 0 })
 		if len(out) > n {
 			out = slices.Delete(out, 0, len(out)-n)
 		}
@@ -103,7 +104,7 @@ func tailFile(path string, n int, f Filter, before *Event) ([]Event, error) {
 			if e.Time.Before(f.Since) {
 				return false
 			}
-			if f.Match(&e) && (before == nil || byTime(e, *before) < 0) {
+			if f.Match(&e) && (before == nil || byTime(&e, before) < 0) {
 				out = append(out, e)
 			}
 			return len(out) < n

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 )
 
 // Status is what Verify found of a file.
@@ -87,7 +87,9 @@ func Verify(dir string, key [32]byte, index HeadReader) (Report, error) {
 		seen[f.name] = true
 		report.Files = append(report.Files, r)
 	}
-	for _, h := range slices.SortedFunc(maps.Values(heads), compareHeads) {
+	known := slices.Collect(maps.Values(heads))
+	sortHeads(known)
+	for _, h := range known {
 		if seen[h.File] || h.Pruned {
 			continue
 		}
@@ -103,7 +105,7 @@ func Verify(dir string, key [32]byte, index HeadReader) (Report, error) {
 	for _, r := range report.Files {
 		report.Lines += r.Lines
 	}
-	slices.SortStableFunc(report.Files, func(a, b FileReport) int { return bytes.Compare([]byte(a.File), []byte(b.File)) })
+	sort.SliceStable(report.Files, func(i, j int) bool { return report.Files[i].File < report.Files[j].File })
 	return report, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,8 +193,8 @@ func (s *Session) hosts() []control.Host {
 			}
 		}
 	}
-	slices.SortFunc(hosts, func(a, b control.Host) int {
-		return strings.Compare(a.Host+" "+a.Profile, b.Host+" "+b.Profile)
+	sort.Slice(hosts, func(i, j int) bool {
+		return hosts[i].Host+" "+hosts[i].Profile < hosts[j].Host+" "+hosts[j].Profile
 	})
 	return hosts[:min(len(hosts), shownHosts)]
 }

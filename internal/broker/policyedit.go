@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 
 	"kb/internal/control"
@@ -26,17 +27,15 @@ type PolicyLine struct {
 // order in which they decide; limits last.
 func (b *Broker) Policies() []PolicyLine {
 	rules := rulesOf(b.All().Policies)
-	slices.SortStableFunc(rules, func(x, y policy.Rule) int {
-		if c := strings.Compare(x.Profile, y.Profile); c != 0 {
-			return c
+	sort.SliceStable(rules, func(i, j int) bool {
+		x, y := &rules[i], &rules[j]
+		if x.Profile != y.Profile {
+			return x.Profile < y.Profile
 		}
 		if (x.Effect == policy.Limit) != (y.Effect == policy.Limit) {
-			if x.Effect == policy.Limit {
-				return 1
-			}
-			return -1
+			return y.Effect == policy.Limit
 		}
-		return policy.Order(&x, &y, grammar)
+		return policy.Order(x, y, grammar) < 0
 	})
 	list := make([]PolicyLine, len(rules))
 	for i, r := range rules {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -112,11 +113,13 @@ func named(dir string) ([]Entry, error) {
 		}
 	}
 	kept = append(kept, gone[:maxEntries-len(kept)]...)
-	slices.SortFunc(kept, byName)
+	sortByName(kept)
 	return kept, err
 }
 
-func byName(a, b Entry) int { return strings.Compare(a.name(), b.name()) }
+func sortByName(entries []Entry) {
+	sort.Slice(entries, func(i, j int) bool { return entries[i].name() < entries[j].name() })
+}
 
 // allNamed is named without a bound.
 func allNamed(dir string) ([]Entry, error) {
@@ -138,7 +141,7 @@ func allNamed(dir string) ([]Entry, error) {
 			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(entries, byName)
+	sortByName(entries)
 	return entries, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (d *Desk) Profiles(ctx context.Context) (tui.Profiles, error) {
 			one.Egress = "open"
 		}
 		rules := slices.DeleteFunc(slices.Clone(all.Rules), func(r profile.Rule) bool { return r.Profile != full })
-		slices.SortStableFunc(rules, compareStrength)
+		sort.SliceStable(rules, func(i, j int) bool { return compareStrength(rules[i], rules[j]) < 0 })
 		for _, r := range rules {
 			one.Rules = append(one.Rules, tui.Rule{
 				ID: id(r.ID, vault), Profile: shown, Remote: r.Remote, Dir: r.Dir, User: r.User, Machine: r.Machine, Agent: r.Agent,

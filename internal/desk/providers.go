@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (d *Desk) Providers(ctx context.Context) ([]tui.Provider, error) {
 		p.Vault, p.Source = own.Vault, "vault "+own.Vault
 		list = append(list, p)
 	}
-	slices.SortStableFunc(list, func(a, b tui.Provider) int { return strings.Compare(a.Name, b.Name) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -106,8 +107,8 @@ func (d *Desk) Sessions(ctx context.Context) ([]tui.Session, error) {
 			return nil, d.adviseControl(err)
 		}
 	}
-	slices.SortFunc(list, func(a, b tui.Session) int {
-		return cmp.Or(a.Started.Compare(b.Started), strings.Compare(a.ID, b.ID))
+	sort.Slice(list, func(i, j int) bool {
+		return cmp.Or(list[i].Started.Compare(list[j].Started), strings.Compare(list[i].ID, list[j].ID)) < 0
 	})
 	return list, nil
 }

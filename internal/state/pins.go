@@ -1,10 +1,9 @@
 package state
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -62,7 +61,7 @@ func (s *Store) Pins() ([]Pin, error) {
 		ps = append(ps, p)
 		return decodeJSON(name, data, &ps[len(ps)-1])
 	})
-	slices.SortFunc(ps, func(a, b Pin) int { return cmp.Compare(a.CommonDir, b.CommonDir) })
+	sort.Slice(ps, func(i, j int) bool { return ps[i].CommonDir < ps[j].CommonDir })
 	return ps, err
 }
 

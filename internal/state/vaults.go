@@ -1,11 +1,11 @@
 package state
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -105,7 +105,7 @@ func (s *Store) editVaults(ctx context.Context, change func([]Vault) ([]Vault, e
 		if vs, err = change(vs); err != nil {
 			return err
 		}
-		slices.SortFunc(vs, func(a, b Vault) int { return cmp.Compare(a.Name, b.Name) })
+		sort.Slice(vs, func(i, j int) bool { return vs[i].Name < vs[j].Name })
 		return s.putJSON(vaultsBlob, vs)
 	})
 }
