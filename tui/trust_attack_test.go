@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestAttackKeysThatApprove: config.toml carries no trust, and an agent may be able
@@ -115,4 +116,55 @@ func TestAttackHandedOverName(t *testing.T) {
 	if text := out.String(); !strings.Contains(text, "$ kb reference accept github -p a") || strings.ContainsAny(text, "\x1b\u009b\u202e") {
 		t.Errorf("%q", text)
 	}
+}
+
+// TestAttackCopiedName: what a person copies and pastes into a terminal holds no key:
+// a line break in the name of a directory would be enter.
+func TestAttackCopiedName(t *testing.T) {
+	t.Parallel()
+	copies := 0
+	for i := range screenCount {
+		for _, way := range ways {
+			b := newBoard(t, crowd(3, func(n int) string { return fmt.Sprintf("/src\nrm -rf x%d\r\x1b[2J\u009b", n) }), 100, 30)
+			var got string
+			b.m.clipboard = func(text string) error {
+				got = text
+				return nil
+			}
+			b.press(fmt.Sprint(i + 1))
+			b.press(way...)
+			b.press("y")
+			if strings.Contains(got, "rm -rf") { // the positive control: it is copied
+				copies++
+			}
+			if b.m.at == screenDoctor {
+				got = strings.ReplaceAll(got, "\n", " ") // a report has lines of its own
+			}
+			if strings.ContainsAny(got, "\r\n\x1b\u009b") {
+				t.Errorf("on %s, after %q, is copied: %.80q", b.m.openName(), way, got)
+			}
+		}
+	}
+	if copies < 10 {
+		t.Errorf("only %d copies had a hostile name in them", copies)
+	}
+}
+
+// TestStopSaysWhatIsKnown: a session that was told to stop may go on for a while, and
+// an agent that refuses may make it long.
+func TestStopSaysWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, &fake{sessions: []Session{waits()}}, 100, 30)
+	c.key("1")
+	c.pass(time.Second)
+	for _, u := range c.m.uses() {
+		if u.id == "home.stop" {
+			c.run(u.run())
+		}
+	}
+	c.m.View()
+	c.pass(2 * time.Second)
+	c.key("y")
+	c.did(t, "stop 7f3a")
+	c.said(t, "told to stop")
 }
