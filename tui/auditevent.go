@@ -58,7 +58,7 @@ func (s *shared) auditCells(e requestEvent) []draw.Cell {
 		{Text: clockTime(e.Time.In(s.now().Location()))},
 		{Text: draw.Clean(e.Session)},
 		{Text: draw.Clean(e.word()), Role: actionRole(e)},
-		{Text: draw.Clean(e.what())},
+		{Text: draw.Clean(s.shortIn(e.what()))},
 		{Text: status, Role: statusRole},
 		{Text: last},
 	}

@@ -90,18 +90,26 @@ func (s *doctor) begin() tea.Cmd {
 		if c, more := <-told; more {
 			return checked{run: number, check: c, next: next}
 		}
-		return checked{run: number, over: true, err: <-ended}
+		err := <-ended
+		if t, ok := err.(thrown); ok { //nolint:errorlint // as it was sent
+			panic(t)
+		}
+		return checked{run: number, over: true, err: err}
 	}
 	return func() tea.Msg {
 		go func() {
-			err := backend.Doctor(ctx, func(c Check) {
+			defer close(told)
+			defer func() {
+				if value := recover(); value != nil {
+					ended <- thrown{fault(value)}
+				}
+			}()
+			ended <- backend.Doctor(ctx, func(c Check) {
 				select {
 				case told <- c:
 				case <-ctx.Done():
 				}
 			})
-			ended <- err
-			close(told)
 		}()
 		return next()
 	}
@@ -268,7 +276,7 @@ func (s *doctor) viewList(w, h int) []string {
 		Title: title, Focused: s.panel == 0, Foot: s.counts(w - 6),
 		Lines: s.list.table(s.theme, doctorColumns, draw.Inner(w), h-2, func(c Check) []draw.Cell {
 			role := checkRole(c.State)
-			line, mark := c.Line, checkMark(c.State)
+			line, mark := s.shortIn(c.Line), checkMark(c.State)
 			switch c.State {
 			case CheckSkipped:
 				line = "not checked: " + line
@@ -299,7 +307,7 @@ func (s *doctor) viewDetail(w, h int) []string {
 			lines = append(lines, s.theme.Paint(role, s.theme.Fit(line, inner)))
 		}
 	}
-	add(checkRole(c.State), checkWord(c.State)+": "+c.Line)
+	add(checkRole(c.State), checkWord(c.State)+": "+s.shortIn(c.Line))
 	if c.State == CheckRunning {
 		lines = lines[:0]
 		add(draw.Working, "~ looking")

@@ -47,11 +47,10 @@ type values struct {
 	secrets map[string]secret.Value
 }
 
-func (v values) text(name string) string             { return strings.TrimSpace(v.texts[name]) }
-func (v values) words(name string) []string          { return words(v.texts[name]) }
-func (v values) yes(name string) bool                { return v.texts[name] == "yes" }
-func (v values) secret(name string) secret.Value     { return v.secrets[name] }
-func (v values) allSecrets() map[string]secret.Value { return v.secrets }
+func (v values) text(name string) string         { return strings.TrimSpace(v.texts[name]) }
+func (v values) words(name string) []string      { return words(v.texts[name]) }
+func (v values) yes(name string) bool            { return v.texts[name] == "yes" }
+func (v values) secret(name string) secret.Value { return v.secrets[name] }
 
 // form is a dialog that asks for values. Enter goes to the next field, and from the
 // last one acts; ctrl+s acts from any.

@@ -75,9 +75,16 @@ func (g *guarded) crash() error {
 	return g.fault
 }
 
+// thrown is a panic in a goroutine that a command has begun: the command panics
+// with it, where it is caught.
+type thrown struct{ error }
+
 // fault is a panic as an error: what the runtime says, or the type of what kb or a
 // library threw, and the functions on the stack without their arguments.
 func fault(value any) error {
+	if t, ok := value.(thrown); ok {
+		return t.error
+	}
 	what := fmt.Sprintf("a panic with a %T", value)
 	if e, ok := value.(runtime.Error); ok {
 		what = e.Error()

@@ -51,7 +51,10 @@ func (s *home) sessionFacts(one *Session, w int) []string {
 	if len(one.Also) > 0 {
 		profile += ", also " + strings.Join(one.Also, ", ")
 	}
-	bars, _, minutes := s.audit.spark(one.ID, w-11)
+	bars, n, minutes := s.audit.spark(one.ID, w-11)
+	if n == 0 {
+		bars = "" // which would be a word with nothing behind it
+	}
 	lines := s.facts(w,
 		fact{"state", state, sessionRole(one)},
 		fact{"waits", strings.Join(waits, "\n"), draw.Attention},

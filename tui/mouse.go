@@ -24,9 +24,6 @@ type pointed interface {
 // scrolls is a dialog that the wheel moves in.
 type scrolls interface{ wheel(by int) }
 
-// clickable is a dialog with lines to click on: again says that the cursor was there.
-type clickable interface{ click(line int) (again bool) }
-
 // mouse takes what the mouse does. It never approves: a second click on a row is
 // enter, which never does.
 func (m *Model) mouse(msg tea.MouseMsg) tea.Cmd {

@@ -160,16 +160,6 @@ func (p *picker) update(msg tea.Msg) (tea.Cmd, bool) {
 
 func (p *picker) wheel(by int) { p.cursor = max(0, min(p.cursor+by, len(p.found)-1)) }
 
-// click goes to the entry in a line of view.
-func (p *picker) click(line int) (again bool) {
-	i := p.top + line - 2
-	if line < 2 || i >= len(p.found) {
-		return false
-	}
-	again, p.cursor = p.cursor == i, i
-	return again
-}
-
 func (p *picker) enter() (tea.Cmd, bool) {
 	e, ok := p.selected()
 	switch {

@@ -168,7 +168,7 @@ func TestTerminalIsRestored(t *testing.T) {
 // crashing panics where a test wants it.
 type crashing struct {
 	*fake
-	sessions, logins func() // may be nil
+	sessions func() // may be nil
 }
 
 func (c *crashing) Sessions(ctx context.Context) ([]Session, error) {

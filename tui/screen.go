@@ -164,6 +164,15 @@ func (s *shared) short(path string) string {
 	return path
 }
 
+// shortIn is a sentence, whose words that are paths below the home folder begin
+// with "~". What only has that path inside stays: it is another one.
+func (s *shared) shortIn(text string) string {
+	if s.home == "" {
+		return text
+	}
+	return strings.ReplaceAll(" "+text, " "+s.home+"/", " ~/")[1:]
+}
+
 // openDialog is the message that puts a dialog on top.
 type openDialog struct{ dialog dialog }
 

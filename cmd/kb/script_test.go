@@ -14,7 +14,7 @@ import (
 
 // programs are what scripts and terminals can start: this test binary again,
 // under another name.
-var programs = map[string]func(){"kb": main, "browse": browse, "typing": typing}
+var programs = map[string]func(){"kb": main, "browse": browse, "typing": typing, "crash": crash}
 
 // TestMain runs the tests inside the test namespace, where servers have their
 // names and certificates that every program believes.

@@ -35,6 +35,7 @@ func newStory(t *testing.T) *story {
 	}
 	d := &story{t: t, home: testkit.NewHome(t), token: testkit.NewCanary("ghp_", 36)}
 	d.oracle = testkit.NewOracle(d.token)
+	t.Cleanup(d.unseen)
 	d.github = testkit.Namespace(t).Serve("api.github.com", testkit.OriginConfig{
 		Handler: &testkit.GitHub{Users: map[string]string{d.token: "me-at-acme"}},
 	})
@@ -198,7 +199,6 @@ func TestStoryFirstRun(t *testing.T) {
 	if spent > 2*time.Minute {
 		t.Errorf("the first run took %v, want two minutes at most", spent)
 	}
-	d.unseen()
 }
 
 // agent is a shell in a session of kb's, in a window of its own.
@@ -290,7 +290,6 @@ func TestStoryApproval(t *testing.T) {
 	}
 	kb.press("q")
 	kb.Restored(0)
-	d.unseen()
 }
 
 // ticks waits until a countdown has moved twice: more than a second, and a dialog

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -9,6 +11,7 @@ import (
 	"unicode"
 
 	"kb/internal/screen"
+	"kb/tui"
 )
 
 // TestStoryWaysOut: whatever ends the dashboard, the terminal is as it was.
@@ -37,6 +40,38 @@ func TestStoryWaysOut(t *testing.T) {
 		}
 		c.way(kb)
 		kb.Restored(c.code)
+	}
+}
+
+// crashing is a desk whose doctor panics, with a value that nobody should see.
+type crashing struct{ tui.Backend }
+
+func (crashing) Doctor(context.Context, func(tui.Check)) error { panic("kbCanaryPanic") }
+
+// crash is kb alone with such a desk.
+func crash() {
+	a := newApp()
+	d, paths, err := a.desk()
+	if err == nil {
+		err = tui.Run(context.Background(), tui.Options{Backend: crashing{d}, Home: paths.Home})
+	}
+	if err != nil {
+		printError(a.err, err)
+		os.Exit(1)
+	}
+}
+
+// TestStoryCrash: a panic leaves the terminal as it was, and says what happened
+// where a person can read it.
+func TestStoryCrash(t *testing.T) {
+	d := newStory(t).withLogin()
+	kb := d.open("crash", screen.Options{Args: []string{"crash"}})
+	kb.shows("vault open")
+	kb.press("7")
+	kb.Restored(1)
+	frame := kb.shows("this is a fault of kb")
+	if strings.Contains(frame, "kbCanary") || !strings.Contains(frame, "crashing.Doctor") {
+		t.Errorf("a crash is told so:\n%s", frame)
 	}
 }
 
@@ -101,7 +136,6 @@ func TestStoryLooks(t *testing.T) {
 			}
 		})
 	}
-	d.unseen()
 }
 
 // TestStoryWithoutADashboard: where nothing can be drawn kb alone prints its status,

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"errors"
 	"os/exec"
 	"sync"
 	"time"
@@ -121,5 +120,3 @@ func (d *Desk) Command(args ...string) *exec.Cmd {
 	cmd.Dir, cmd.Env = d.o.Dir, d.o.Environ
 	return cmd
 }
-
-var errNotYet = errors.New("this is not there yet")

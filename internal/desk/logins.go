@@ -99,15 +99,6 @@ func name(provider, as string) string {
 	return provider + " (" + as + ")"
 }
 
-// command is the command line that does a thing to a login.
-func command(verb string, k tui.LoginKey) string {
-	line := "kb " + verb + " " + k.Provider + " -p " + k.Profile
-	if k.As != "" {
-		line += " --as " + k.As
-	}
-	return line
-}
-
 // Refresh implements tui.Backend.
 func (d *Desk) Refresh(ctx context.Context, k tui.LoginKey) (string, error) {
 	b, err := d.open(ctx)
