@@ -54,7 +54,7 @@ var anyBindings = []binding{
 	{id: "any.screen1", keys: []string{"1"}, does: "Home", help: "sessions, logins and the newest events"},
 	{id: "any.screen2", keys: []string{"2"}, does: "Profiles", help: "identities, their rules and policy, remembered directories"},
 	{id: "any.screen3", keys: []string{"3"}, does: "Logins", help: "logins and how they stand"},
-	{id: "any.screen4", keys: []string{"4"}, does: "Providers", help: "services, and how a credential goes on their requests"},
+	{id: "any.screen4", keys: []string{"4"}, does: "Providers", help: "where kb can log in, and how a credential goes on their requests"},
 	{id: "any.screen5", keys: []string{"5"}, does: "Audit", help: "what was done with logins"},
 	{id: "any.screen6", keys: []string{"6"}, does: "Approvals", help: "requests that wait for you"},
 	{id: "any.screen7", keys: []string{"7"}, does: "Doctor", help: "checks of this device"},
