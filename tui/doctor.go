@@ -218,7 +218,11 @@ func (s *doctor) counts(w int) string {
 	var words []string
 	for _, state := range []CheckState{CheckOK, CheckWarning, CheckFailed, CheckRunning, CheckSkipped} {
 		if n[state] > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n[state], checkWord(state)))
+			word := fmt.Sprintf("%d %s", n[state], checkWord(state))
+			if state == CheckWarning {
+				word = plural(n[state], checkWord(state))
+			}
+			words = append(words, word)
 		}
 	}
 	all := plural(len(s.list.all), "check") + ": " + strings.Join(words, ", ")

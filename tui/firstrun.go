@@ -116,7 +116,7 @@ var errDiffer = errors.New("the two passphrases differ; type both again")
 func (p *firstRun) vaultForm() dialog {
 	return newForm(form{
 		shared: p.shared, about: makesVault, does: "make it",
-		note: "The vault is one file, meant to be kept with your dotfiles. A passphrase is asked for once a day; without one, who can read this account's files can open the vault.",
+		note: "The vault is one file, meant to be kept with your dotfiles. A passphrase is asked for once a day; without one, who can read this user's files can open the vault.",
 		fields: []formField{
 			{name: "path", label: "file", text: p.short(p.world.standing.value.Path), need: true},
 			{name: "device", label: "this device", help: "what it is called in the vault; empty: the host's name"},

@@ -168,19 +168,11 @@ func (s *home) loginPanel(w, h int) []string {
 				{Text: draw.Mark(role) + " " + draw.Clean(loginName(l.LoginKey)), Role: role},
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.State), Role: role},
-				{Text: s.expires(l)},
+				{Text: expires(&l, s.now())},
 				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		})
 	})
-}
-
-// expires is what a login has left.
-func (s *home) expires(l Login) string {
-	if l.Expires.IsZero() && l.State == "ok" {
-		return "never"
-	}
-	return countdown(l.Expires, s.now())
 }
 
 func (s *home) eventPanel(w, h int) []string {

@@ -19,6 +19,8 @@ type binding struct {
 	does string   // in the bar: a word or two
 	help string   // in the menu of "?" and docs/keys.md: a sentence
 	verb string   // the verb of the command line that does the same: "kb refresh"; "" for none
+
+	grants bool // its key alone lets an agent do something
 }
 
 // bindings are all of them, in the order of docs/keys.md. Each screen's are in its
@@ -52,7 +54,7 @@ var anyBindings = []binding{
 	{id: "any.screen1", keys: []string{"1"}, does: "Home", help: "sessions, logins and the newest events"},
 	{id: "any.screen2", keys: []string{"2"}, does: "Profiles", help: "identities, their rules and policy, remembered directories"},
 	{id: "any.screen3", keys: []string{"3"}, does: "Logins", help: "logins and how they stand"},
-	{id: "any.screen4", keys: []string{"4"}, does: "Providers", help: "services, and how a credential goes on their requests"},
+	{id: "any.screen4", keys: []string{"4"}, does: "Providers", help: "where kb can log in, and how a credential goes on their requests"},
 	{id: "any.screen5", keys: []string{"5"}, does: "Audit", help: "what was done with logins"},
 	{id: "any.screen6", keys: []string{"6"}, does: "Approvals", help: "requests that wait for you"},
 	{id: "any.screen7", keys: []string{"7"}, does: "Doctor", help: "checks of this device"},
@@ -114,6 +116,13 @@ func (m keymap) check(b binding, key string) error {
 	for _, other := range bindings {
 		if other.id != b.id && slices.Contains(m.byID[other.id].keys, key) && together(b.id, other.id) && !alternatives(b.id, other.id) {
 			return &keyError{b.id, fmt.Sprintf("%s and %s are both on %q", b.id, other.id, label(key)), "give one of them another key"}
+		}
+		// Whoever else can write config.toml has no habit of a person's say yes.
+		if b.grants && other.id != b.id && slices.Contains(other.keys, key) && together(b.id, other.id) {
+			return &keyError{
+				b.id, fmt.Sprintf("%s is put on %q, which a person knows as %s", b.id, label(key), other.id),
+				"what lets a request pass gets no key that does something else without config.toml: choose another",
+			}
 		}
 	}
 	return nil

@@ -48,12 +48,20 @@ func (s *logins) viewList(w, h int) []string {
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.Kind), Role: draw.Muted},
 				{Text: draw.Clean(l.State), Role: role},
-				{Text: countdown(l.Expires, now)},
+				{Text: expires(&l, now)},
 				{Text: nextRefresh(&l, func() string { return countdown(l.Next, now) })},
 				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		}),
 	}, w, h)
+}
+
+// expires is what a login has left.
+func expires(l *Login, now time.Time) string {
+	if l.Expires.IsZero() && l.State == "ok" {
+		return "never"
+	}
+	return countdown(l.Expires, now)
 }
 
 // nextRefresh is when a login's tokens are got anew.

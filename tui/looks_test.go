@@ -1,6 +1,9 @@
 package tui
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,5 +125,28 @@ func TestQuittingByCtrlCStays(t *testing.T) {
 	}
 	if quits(m, "q") {
 		t.Error("q still quits")
+	}
+}
+
+// TestLooksOfThePages: what the documents show of config.toml is one.
+func TestLooksOfThePages(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"dashboard.md", "keys.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "```toml\n")
+		example, _, found := strings.Cut(rest, "```")
+		if !found {
+			t.Fatalf("%s shows no settings", page)
+		}
+		l, err := ReadLooks([]byte(example), noEnv)
+		if err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+		if got := l.Keys["logins.refresh"]; !slices.Equal(got, []string{"f5", "r"}) || l.Colors["accent"] == 0 {
+			t.Errorf("%s: read %+v", page, l)
+		}
 	}
 }

@@ -343,7 +343,7 @@ func adviseServer(said *oauth.Error) string {
 	case said.Code == oauth.CodeInvalidClient, said.Code == "unauthorized_client":
 		return "check the OAuth client's id and secret: e gives another"
 	case said.Code == "invalid_scope":
-		return "press e, and ask for scopes that the app may have"
+		return "press e, and ask for scopes that the client may have"
 	case said.Temporary():
 		return "check the network, and press r to try again"
 	}

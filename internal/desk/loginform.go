@@ -57,7 +57,7 @@ func (d *Desk) LoginForm(ctx context.Context, r tui.LoginRequest) (tui.LoginForm
 	}
 	if needed && !need.Dynamic {
 		form.Fields = fields
-		form.Note = strings.TrimSpace(p.Title + " wants an OAuth app of your own, once; kb keeps it in the vault for every login there. " + p.Note)
+		form.Note = strings.TrimSpace(p.Title + " wants an OAuth client of your own, once; kb keeps it in the vault for every login there. " + p.Note)
 	} else {
 		form.Own = fields
 	}

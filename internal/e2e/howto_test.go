@@ -23,7 +23,9 @@ import (
 //	sh desk            another machine, with a home of its own
 //	sh laptop stow     the laptop of another reader, who begins anew
 //
-// A comment may say how a command ends ("# exit 4"). A text block behind an sh
+// A command that ends in " &" goes on in a terminal of its own while the others of
+// its block are typed; kb approve and kb deny then wait for what it asks, and the
+// block ends when it does. A comment may say how a command ends ("# exit 4"). A text block behind an sh
 // block is what its commands show; "…" stands for what differs each time.
 type page struct {
 	t       *testing.T
@@ -55,6 +57,7 @@ type reader struct {
 	// What the screens showed, that a person would copy.
 	request, fingerprint, code, paper string
 	tokens                            []string // given to logins
+	session, asked                    string   // that a command which goes on has, and what it asks
 	// prepare makes what the page takes for granted when it goes to a folder.
 	prepare func(m *machine, dir string)
 }
@@ -204,6 +207,8 @@ var (
 	shownRequest = regexp.MustCompile(`kb-join-1:[A-Za-z0-9_-]+\.[0-9a-f]{8}`)
 	shownWords   = regexp.MustCompile(`fingerprint ((?:[a-z]{5}-){4}[a-z]{5})`)
 	shownCode    = regexp.MustCompile(`(?m)^((?:[a-z]{5} ){5}[a-z]{5})\r?$`)
+	shownSession = regexp.MustCompile(`(?m)^\W*([0-9a-f]{8})\s+.*live`)
+	shownAsked   = regexp.MustCompile(`run kb approve ([0-9a-f]{6})`)
 	shownPaper   = regexp.MustCompile(`AGE-SECRET-KEY-1[A-Z0-9]+`)
 )
 
@@ -213,6 +218,7 @@ func (r *reader) do(b block) {
 	t.Helper()
 	m := r.machine(b.machine)
 	var screen strings.Builder
+	var others []<-chan string // what commands that go on will have shown
 	for _, line := range b.text {
 		command, comment, _ := strings.Cut(line, " #")
 		command = strings.TrimSpace(command)
@@ -241,6 +247,23 @@ func (r *reader) do(b block) {
 				continue
 			}
 		}
+		if command, goesOn := strings.CutSuffix(command, " &"); goesOn {
+			r.p.typed++
+			shown := make(chan string, 1)
+			go func() {
+				out, _ := r.typeIn(m, command)
+				shown <- out
+			}()
+			others = append(others, shown)
+			r.session = r.await(m, "kb session ls", shownSession)
+			continue
+		}
+		if answer := strings.HasPrefix(command, "kb approve") || strings.HasPrefix(command, "kb deny"); answer && len(others) > 0 {
+			r.asked = r.await(m, "kb status", shownAsked)
+		}
+		if command == "kb" {
+			command = "stty rows 30 cols 100; TERM=xterm-256color kb" // a terminal that can show the dashboard
+		}
 		out, code := r.typeIn(m, r.fill(command))
 		r.p.typed++
 		out = strings.ReplaceAll(out, m.home.Dir, "~")
@@ -250,6 +273,9 @@ func (r *reader) do(b block) {
 		t.Logf("%s$ %s\n%s", b.machine, command, out)
 		screen.WriteString(out)
 		r.copy(out)
+	}
+	for _, shown := range others {
+		screen.WriteString(<-shown)
 	}
 	seen := strings.Join(strings.Fields(screen.String()), " ")
 	for _, line := range b.shows {
@@ -261,6 +287,22 @@ func (r *reader) do(b block) {
 	}
 }
 
+// await repeats a command until it shows what a command that goes on is to bring,
+// and returns that.
+func (r *reader) await(m *machine, command string, want *regexp.Regexp) string {
+	t := r.t
+	t.Helper()
+	for end := time.Now().Add(typingLimit); ; time.Sleep(20 * time.Millisecond) {
+		done := testkit.Exec(t, testkit.Command{Dir: m.dir, Env: m.env, Args: strings.Fields(command)})
+		if found := want.FindStringSubmatch(done.All()); found != nil {
+			return found[1]
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not show %s:\n%s", command, want, done.All())
+		}
+	}
+}
+
 // fill puts in what a person would have copied from a screen.
 func (r *reader) fill(command string) string {
 	for _, p := range []struct{ shown, is string }{
@@ -268,6 +310,8 @@ func (r *reader) fill(command string) string {
 		{`'kb-join-1:…'`, "'" + r.request + "'"},
 		{`--fingerprint '…'`, "--fingerprint '" + r.fingerprint + "'"},
 		{`--code '…'`, "--code '" + r.code + "'"},
+		{`stop 1a2b`, "stop " + r.session},
+		{` 3fa2c1`, " " + r.asked},
 	} {
 		command = strings.ReplaceAll(command, p.shown, p.is)
 	}
@@ -318,6 +362,7 @@ func (r *reader) typeIn(m *machine, command string) (string, int) {
 		{"same fingerprint? [y/N]", func() string { return "y" }},
 		{"six words that kb device approve showed: ", func() string { return r.code }},
 		{"Recovery key (AGE", func() string { return r.paper }},
+		{"[1 Home]", func() string { return "q" }}, // kb alone: the dashboard is left as it is there
 		{`Type "older"`, func() string { return "older" }},
 		{"passphrase: ", func() string { return "correct horse battery" }},
 		{"Once more: ", func() string { return "correct horse battery" }},

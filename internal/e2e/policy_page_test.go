@@ -4,5 +4,10 @@ import "testing"
 
 // TestPolicyPage types docs/policy.md.
 func TestPolicyPage(t *testing.T) {
-	typePage(t, "../../docs/policy.md", 17)
+	typePage(t, "../../docs/policy.md", 21)
+}
+
+// TestSessionsPage types docs/sessions.md.
+func TestSessionsPage(t *testing.T) {
+	typePage(t, "../../docs/sessions.md", 17)
 }

@@ -138,8 +138,10 @@ func (w *world) play(ctx context.Context, s scene, out *os.Root) error {
 	if s.width == 0 {
 		s.width, s.height = 100, 30
 	}
+	// As terminals with a light background tell it (rxvt's COLORFGBG).
+	background := map[string]string{"dark": "15;0", "light": "0;15"}[s.theme]
 	t, err := screen.Open(ctx, screen.Options{
-		Args: []string{w.kb}, Env: w.environ(s.home), Dir: w.repo(s.home), Width: s.width, Height: s.height, Background: s.theme,
+		Args: []string{w.kb}, Env: append(w.environ(s.home), "COLORFGBG="+background), Dir: w.repo(s.home), Width: s.width, Height: s.height, Background: s.theme,
 	})
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ var scenes = []scene{
 	{name: "home", title: "kb: who uses what, and what waits", steps: []step{opened}},
 	{name: "home-light", title: "kb on a light terminal", theme: "light", steps: []step{opened}},
 	{name: "home-small", title: "kb on 60 columns", width: 60, height: 20, steps: []step{{wait: `Home`}}},
-	{name: "profiles", title: "kb: profiles, their rules and policy", steps: []step{opened, {keys: []string{"2"}, wait: `\[2 Profiles\](?s:.*)oss`}}},
+	{name: "profiles", title: "kb: profiles, their rules and policy", steps: []step{opened, {keys: []string{"2"}, wait: `\[2 Profiles\](?s:.*)oss`}, {keys: []string{"j"}, wait: `Policy of work(?s:.*)deny`}}},
 	{name: "logins", title: "kb: logins and their state", steps: []step{opened, {keys: []string{"3"}, wait: `\[3 Logins\](?s:.*)openai`}}},
 	{name: "providers", title: "kb: the services that it knows", steps: []step{opened, {keys: []string{"4"}, wait: `\[4 Providers\](?s:.*)airtable`}}},
 	{name: "audit", title: "kb: who used what, as it happens", steps: []step{opened, {keys: []string{"5"}, wait: `\[5 Audit\](?s:.*)github\.com`}}},

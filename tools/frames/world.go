@@ -71,7 +71,10 @@ func newWorld(ctx context.Context, dir, kb string) (*world, error) {
 	}
 	// What has been: requests that the policy refused, on the record.
 	const refused = `for i in 1 2 3; do curl -sS -o /dev/null 'https://github.com/acme/api.git/info/refs?service=git-receive-pack'; done`
-	if _, err := w.run(ctx, full, "", kb, "exec", "--", "sh", "-c", refused); err != nil {
+	if err := w.agent(refused); err != nil {
+		return nil, err
+	}
+	if _, err := w.run(ctx, full, "", kb, "exec", "--", agentName); err != nil {
 		return nil, err
 	}
 	return w, w.session(ctx)
@@ -83,7 +86,10 @@ func (w *world) session(ctx context.Context) error {
 	// Nobody answers here, and a request that waits too long is refused: it asks
 	// again.
 	const agent = `echo started; while :; do curl -sS -o /dev/null -X POST -d '{"title":"Fix the build"}' https://api.github.com/repos/acme/api/issues; sleep 1; done`
-	cmd := exec.CommandContext(ctx, w.kb, "exec", "--", "sh", "-c", agent)
+	if err := w.agent(agent); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, w.kb, "exec", "--", agentName)
 	cmd.Dir, cmd.Env = w.repo(full), w.environ(full)
 	cmd.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
@@ -100,6 +106,19 @@ func (w *world) session(ctx context.Context) error {
 		return fmt.Errorf("start a session: %w: %s", err, output.String())
 	}
 	return nil
+}
+
+// agentName is what the world's agent is called: what people run.
+const agentName = "claude"
+
+// agent makes the world's agent: a script in place of a program that would need a
+// network.
+func (w *world) agent(script string) error {
+	dir := filepath.Join(w.dir, ".bin")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, agentName), []byte("#!/bin/sh\n"+script+"\n"), 0o700) //nolint:gosec // a program
 }
 
 // end ends the sessions.
@@ -129,7 +148,7 @@ func (w *world) repo(home string) string { return filepath.Join(w.home(home), "s
 
 func (w *world) environ(home string) []string {
 	return []string{
-		"HOME=" + w.home(home), "PATH=" + filepath.Dir(w.kb) + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "STRIPE=" + tokens["stripe"],
+		"HOME=" + w.home(home), "PATH=" + filepath.Join(w.dir, ".bin") + ":" + filepath.Dir(w.kb) + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "STRIPE=" + tokens["stripe"],
 		"GIT_CONFIG_NOSYSTEM=1", "COLORTERM=", "EDITOR=vi",
 	}
 }

@@ -79,10 +79,12 @@ var (
 // none is no colour of a role: the terminal's own.
 const none = -1
 
-// Colours of the roles: ANSI 0 to 15, which the terminal's owner has chosen.
+// Colours of the roles: ANSI 0 to 15, which the terminal's owner has chosen. The
+// selected row is bold in the terminal's own colour: a white or black of ours would
+// be invisible on the background that nobody told kb of.
 var (
-	darkColors  = [roles]int{Plain: none, Muted: 8, Accent: 14, Selected: 15, Good: 10, Working: 12, Attention: 11, Failed: 9}
-	lightColors = [roles]int{Plain: none, Muted: 8, Accent: 4, Selected: 0, Good: 2, Working: 4, Attention: 3, Failed: 1}
+	darkColors  = [roles]int{Plain: none, Muted: 8, Accent: 14, Selected: none, Good: 10, Working: 12, Attention: 11, Failed: 9}
+	lightColors = [roles]int{Plain: none, Muted: 8, Accent: 4, Selected: none, Good: 2, Working: 4, Attention: 3, Failed: 1}
 )
 
 // NewTheme makes a theme.
