@@ -12,9 +12,9 @@ import (
 )
 
 var approvalBindings = []binding{
-	{id: "approvals.once", keys: []string{"a"}, does: "once", help: "let this request pass, and no other", verb: "kb approve"},
-	{id: "approvals.session", keys: []string{"s"}, does: "session", help: "let it pass, and all like it until the session ends", verb: "kb approve"},
-	{id: "approvals.always", keys: []string{"A"}, does: "always...", help: "let it pass and write a policy line, which is shown first", verb: "kb approve"},
+	{id: "approvals.once", keys: []string{"a"}, does: "once", help: "let this request pass, and no other", verb: "kb approve", grants: true},
+	{id: "approvals.session", keys: []string{"s"}, does: "session", help: "let it pass, and all like it until the session ends", verb: "kb approve", grants: true},
+	{id: "approvals.always", keys: []string{"A"}, does: "always...", help: "let it pass and write a policy line, which is shown first", verb: "kb approve", grants: true},
 	{id: "approvals.deny", keys: []string{"d"}, does: "deny", help: "refuse this request", verb: "kb deny"},
 	{id: "approvals.denysession", keys: []string{"D"}, does: "deny for session", help: "refuse it, and all like it until the session ends", verb: "kb deny"},
 }
@@ -305,12 +305,13 @@ func (s *approvals) uses() []use {
 		}
 		return u
 	}
+	id := shellWord(r.ID)
 	uses := []use{
-		offer("approvals.once", Once, "kb approve "+r.ID),
-		offer("approvals.session", ForSession, "kb approve "+r.ID+" --session"),
-		offer("approvals.always", Always, "kb approve "+r.ID+" --always"),
-		offer("approvals.deny", Deny, "kb deny "+r.ID),
-		offer("approvals.denysession", DenySession, "kb deny "+r.ID+" --session"),
+		offer("approvals.once", Once, "kb approve "+id),
+		offer("approvals.session", ForSession, "kb approve "+id+" --session"),
+		offer("approvals.always", Always, "kb approve "+id+" --always"),
+		offer("approvals.deny", Deny, "kb deny "+id),
+		offer("approvals.denysession", DenySession, "kb deny "+id+" --session"),
 	}
 	switch {
 	case s.open:

@@ -130,14 +130,23 @@ func (s *approvals) describe(r Request, w int) (lines []string, needs int) {
 	add("session", r.Session, draw.Plain)
 	lines = append(lines, "")
 	for _, x := range [][2]string{
-		{"a once", "this request only"},
-		{"s session", "all with this line, login, method and host until " + r.Session + " ends"},
-		{"A always", "a line in the policy of profile " + r.Profile + "; you see it first"},
-		{"d deny", "this request only; D all like it until " + r.Session + " ends"},
+		{s.keyOf("once") + " once", "this request only"},
+		{s.keyOf("session") + " session", "all with this line, login, method and host until " + r.Session + " ends"},
+		{s.keyOf("always") + " always", "a line in the policy of profile " + r.Profile + "; you see it first"},
+		{s.keyOf("deny") + " deny", "this request only; " + s.keyOf("denysession") + " all like it until " + r.Session + " ends"},
 	} {
 		add(x[0], x[1], draw.Muted)
 	}
 	return lines, needs
+}
+
+// keyOf is the key of an answer, as the bar has it.
+func (s *approvals) keyOf(answer string) string {
+	keys := s.keys.byID["approvals."+answer].keys
+	if len(keys) == 0 {
+		return "-"
+	}
+	return label(keys[0])
 }
 
 // bodyWords says how large a request's body is, and what it says to be.

@@ -1,6 +1,12 @@
 package tui
 
-import tea "github.com/charmbracelet/bubbletea"
+import (
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/tui/draw"
+)
 
 // copied asks the terminal to take a text into its clipboard.
 func copied(text string) tea.Cmd { return func() tea.Msg { return clip{text} } }
@@ -24,9 +30,15 @@ func (m *Model) copyLine() tea.Cmd {
 }
 
 // copy gives a text to the clipboard and tells what it was: no terminal says whether
-// it took it, and a person can still take it from the line.
+// it took it, and a person can still take it from the line. What is copied is pasted,
+// into a shell for one: it holds nothing but text and the line breaks of a report.
 func (s *shared) copy(text string) tea.Cmd {
 	put := s.clipboard
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = draw.Clean(lines[i])
+	}
+	text = strings.Join(lines, "\n")
 	return func() tea.Msg {
 		if put == nil {
 			return done{note: "this terminal takes no copies: " + text, told: true}

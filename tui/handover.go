@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/tui/draw"
 )
 
 // handOver leaves the screen to kb with arguments, for what speaks with a person on
@@ -58,7 +60,7 @@ func (g *guest) Run() error {
 	g.hosting.Store(true)
 	defer g.hosting.Store(false)
 	g.cmd.Stdin, g.cmd.Stdout, g.cmd.Stderr = g.in, g.out, g.out
-	fmt.Fprintf(g.out, "$ %s\n", g.what)
+	fmt.Fprintf(g.out, "$ %s\n", draw.Clean(g.what)) // profiles are named by whoever wrote the vault
 	err := g.cmd.Start()
 	if err == nil {
 		stop := context.AfterFunc(g.ctx, func() { _ = g.cmd.Process.Signal(syscall.SIGTERM) })

@@ -272,7 +272,7 @@ func (s *home) useStop() use {
 	u.run = func() tea.Cmd {
 		return s.shared.show(&confirm{shared: s.shared, about: "Stop session", question: question, yes: "stop it", act: func() tea.Cmd {
 			return s.act("stop session "+session.ID, func(ctx context.Context) (string, error) {
-				return "session " + session.ID + " was stopped", s.backend.StopSession(ctx, session.ID)
+				return "session " + session.ID + " was told to stop", s.backend.StopSession(ctx, session.ID)
 			})
 		}})
 	}

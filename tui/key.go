@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	tea "github.com/charmbracelet/bubbletea"
+
+	"kb/tui/draw"
 )
 
 // key takes a key message. What is typed faster than it is read comes as one message
@@ -112,7 +114,7 @@ func (m *Model) everywhere() []use {
 	move := func(id string, by int) use {
 		return use{id: id, off: noRow, run: func() tea.Cmd { s.rows().move(by); return nil }}
 	}
-	name := use{id: "any.copy", off: noRow, run: func() tea.Cmd { return copied(s.current()) }}
+	name := use{id: "any.copy", off: noRow, run: func() tea.Cmd { return copied(draw.Clean(s.current())) }} // a name is one line
 	if noRow == "" && s.current() == "" {
 		name.off = "nothing here has a name"
 	}

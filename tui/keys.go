@@ -19,6 +19,8 @@ type binding struct {
 	does string   // in the bar: a word or two
 	help string   // in the menu of "?" and docs/keys.md: a sentence
 	verb string   // the verb of the command line that does the same: "kb refresh"; "" for none
+
+	grants bool // its key alone lets an agent do something
 }
 
 // bindings are all of them, in the order of docs/keys.md. Each screen's are in its
@@ -114,6 +116,13 @@ func (m keymap) check(b binding, key string) error {
 	for _, other := range bindings {
 		if other.id != b.id && slices.Contains(m.byID[other.id].keys, key) && together(b.id, other.id) && !alternatives(b.id, other.id) {
 			return &keyError{b.id, fmt.Sprintf("%s and %s are both on %q", b.id, other.id, label(key)), "give one of them another key"}
+		}
+		// Whoever else can write config.toml has no habit of a person's say yes.
+		if b.grants && other.id != b.id && slices.Contains(other.keys, key) && together(b.id, other.id) {
+			return &keyError{
+				b.id, fmt.Sprintf("%s is put on %q, which a person knows as %s", b.id, label(key), other.id),
+				"what lets a request pass gets no key that does something else without config.toml: choose another",
+			}
 		}
 	}
 	return nil

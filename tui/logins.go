@@ -85,9 +85,9 @@ func loginName(k LoginKey) string {
 
 // loginLine is the command line that does a thing to a login.
 func loginLine(verb string, k LoginKey) string {
-	line := "kb " + verb + " " + k.Provider + " -p " + k.Profile
+	line := "kb " + verb + " " + shellWord(k.Provider) + " -p " + shellWord(k.Profile)
 	if k.As != "" {
-		line += " --as " + k.As
+		line += " --as " + shellWord(k.As)
 	}
 	return line
 }
@@ -110,7 +110,7 @@ func (s *logins) uses() []use {
 		again.off, again.line = "", "kb login PROVIDER"
 		again.run = func() tea.Cmd { return newLogin(s.shared, "", "") }
 	case l.Import != "":
-		again.line = "kb import " + l.Import + " -p " + l.Profile + " --replace"
+		again.line = "kb import " + shellWord(l.Import) + " -p " + shellWord(l.Profile) + " --replace"
 		again.run = s.imports
 	}
 	refresh := use{id: "logins.refresh", off: off("this login has no tokens that end", !l.Renews), line: loginLine("refresh", l.LoginKey), run: s.refresh}
@@ -135,7 +135,7 @@ func (s *logins) uses() []use {
 		{id: "logins.refreshall", off: s.offAll(func(l Login) bool { return l.Renews }, "no login has tokens that end"), line: "kb refresh", run: func() tea.Cmd {
 			return s.act("refresh all", func(ctx context.Context) (string, error) { return s.backend.Refresh(ctx, LoginKey{}) })
 		}},
-		{id: "logins.agree", off: agree, line: "kb reference accept " + l.Provider + " -p " + l.Profile, run: func() tea.Cmd {
+		{id: "logins.agree", off: agree, line: "kb reference accept " + shellWord(l.Provider) + " -p " + shellWord(l.Profile), run: func() tea.Cmd {
 			return s.handOver("reference", "accept", l.Provider, "-p", l.Profile)
 		}},
 		{id: "logins.missing", off: s.offAll(func(l Login) bool { return l.Missing }, "this device has every login that it can have"), line: "kb login --all", run: func() tea.Cmd {

@@ -152,7 +152,7 @@ func (s *profiles) uses() []use {
 	if p.Default {
 		makeDefault = ""
 	}
-	defaultLine := "kb profile default " + makeDefault
+	defaultLine := "kb profile default " + shellWord(makeDefault)
 	if makeDefault == "" {
 		defaultLine = "kb profile default none"
 	}
@@ -161,12 +161,12 @@ func (s *profiles) uses() []use {
 		pins.off = "no directory is pinned"
 	}
 	uses := []use{
-		one("profiles.rule", "kb rule add "+p.Name, func() tea.Cmd { return s.suggest(p) }),
-		one("profiles.policy", "kb policy add "+p.Name, func() tea.Cmd { return s.shared.show(s.policyForm(p)) }),
+		one("profiles.rule", "kb rule add "+shellWord(p.Name), func() tea.Cmd { return s.suggest(p) }),
+		one("profiles.policy", "kb policy add "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.policyForm(p)) }),
 		one("profiles.test", "kb rule test", func() tea.Cmd { return s.shared.show(s.pathForm()) }),
-		one("profiles.testpolicy", "kb policy test -p "+p.Name, func() tea.Cmd { return s.shared.show(s.requestForm(p)) }),
+		one("profiles.testpolicy", "kb policy test -p "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.requestForm(p)) }),
 		{id: "profiles.new", line: "kb profile add NAME", run: func() tea.Cmd { return s.shared.show(s.form(ProfileSpec{Egress: "open"})) }},
-		one("profiles.edit", "kb profile set "+p.Name, func() tea.Cmd { return s.shared.show(s.form(p.ProfileSpec)) }),
+		one("profiles.edit", "kb profile set "+shellWord(p.Name), func() tea.Cmd { return s.shared.show(s.form(p.ProfileSpec)) }),
 		one("profiles.default", defaultLine, func() tea.Cmd {
 			return s.act("set the default profile", func(ctx context.Context) (string, error) { return s.backend.DefaultProfile(ctx, makeDefault) })
 		}),
@@ -187,7 +187,7 @@ func (s *profiles) remove(p Profile) use {
 		if !ok {
 			u.off = "there is no rule"
 		}
-		u.line, u.run = "kb rule rm "+r.ID, func() tea.Cmd {
+		u.line, u.run = "kb rule rm "+shellWord(r.ID), func() tea.Cmd {
 			return s.asks("Remove rule?", "Remove rule "+r.ID+" ("+r.conditions()+")? Directories that it selects get the profile of another rule, the default, or none.",
 				"remove it", "remove rule "+r.ID, func(ctx context.Context) (string, error) { return s.backend.RemoveRule(ctx, r.ID) })
 		}
@@ -196,7 +196,7 @@ func (s *profiles) remove(p Profile) use {
 		if !ok {
 			u.off = "there is no policy line"
 		}
-		u.line, u.run = "kb policy rm "+l.ID, func() tea.Cmd {
+		u.line, u.run = "kb policy rm "+shellWord(l.ID), func() tea.Cmd {
 			return s.asks("Remove policy line?", "Remove the line "+l.Text+" ("+l.ID+")? What no line is about is allowed, but for requests that make a new credential. Running sessions follow at once.",
 				"remove it", "remove policy "+l.ID, func(ctx context.Context) (string, error) { return s.backend.RemovePolicy(ctx, l.ID) })
 		}
@@ -205,12 +205,12 @@ func (s *profiles) remove(p Profile) use {
 		if !ok {
 			u.off = "no directory is pinned to it"
 		}
-		u.line, u.run = "kb pin rm "+pin.Dir, func() tea.Cmd { return s.askForget(pin) }
+		u.line, u.run = "kb pin rm "+shellWord(pin.Dir), func() tea.Cmd { return s.askForget(pin) }
 	default:
 		if p.Name == "" {
 			u.off = "there is no profile yet"
 		}
-		u.line, u.run = "kb profile rm "+p.Name, func() tea.Cmd { return s.askRemove(p) }
+		u.line, u.run = "kb profile rm "+shellWord(p.Name), func() tea.Cmd { return s.askRemove(p) }
 	}
 	return u
 }

@@ -96,12 +96,12 @@ func (s *providerScreen) uses() []use {
 		return none
 	}
 	builtIn := off("it is built in", p.Vault == "")
-	line := "kb provider rm " + p.Name
+	line := "kb provider rm " + shellWord(p.Name)
 	if p.Vault != "" {
-		line += " --vault " + p.Vault
+		line += " --vault " + shellWord(p.Vault)
 	}
 	return []use{
-		{id: "providers.login", off: none, line: "kb login " + p.Name, run: func() tea.Cmd { return newLogin(s.shared, p.Name, "") }},
+		{id: "providers.login", off: none, line: "kb login " + shellWord(p.Name), run: func() tea.Cmd { return newLogin(s.shared, p.Name, "") }},
 		{id: "providers.open", off: off("its definition names no page", p.Docs == ""), run: func() tea.Cmd {
 			return s.act("open "+p.Docs, func(ctx context.Context) (string, error) { return "opened " + p.Docs, s.backend.OpenPage(ctx, p.Docs) })
 		}},

@@ -117,7 +117,7 @@ func (s *vaultScreen) uses() []use {
 	if off == "" && s.world.vault.value.Git == "" {
 		sync.off = "the vault is in no git repository"
 	}
-	remove := use{id: "vault.remove", line: "kb device rm " + d.ID, off: off, run: func() tea.Cmd { return s.askRemove(d) }}
+	remove := use{id: "vault.remove", line: "kb device rm " + shellWord(d.ID), off: off, run: func() tea.Cmd { return s.askRemove(d) }}
 	switch {
 	case off != "":
 	case s.panel != panelDevices:
@@ -127,7 +127,7 @@ func (s *vaultScreen) uses() []use {
 	case d.This:
 		remove.off = "this device is taken out on another one"
 	}
-	rotated := use{id: "vault.rotated", line: "kb device checklist --done " + item.Item, off: off, run: func() tea.Cmd { return s.askRotated(item) }}
+	rotated := use{id: "vault.rotated", line: "kb device checklist --done " + shellWord(item.Item), off: off, run: func() tea.Cmd { return s.askRotated(item) }}
 	switch {
 	case off != "":
 	case !anyItem:

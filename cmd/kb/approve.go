@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -141,11 +142,16 @@ var answerWords = map[control.Answer]string{
 	control.Deny: "denied", control.DenySession: "denied for this session",
 }
 
+// leastID is how much of an id names a request. Ids are random: who has a request
+// withdrawn, and others made in its place, soon has one that begins as a shorter
+// one does.
+const leastID = 4
+
 // choose is the request that is meant. Nil without an error: none waits.
 func choose(a *app, waiting []control.Request, id string, o answerOptions) (*control.Request, error) {
 	meant := []control.Request{}
 	for _, r := range waiting {
-		if strings.HasPrefix(r.ID, id) {
+		if r.ID == id || strings.HasPrefix(r.ID, id) && (id == "" || len(id) >= leastID) {
 			meant = append(meant, r)
 		}
 	}
@@ -255,17 +261,19 @@ func confirmAnswer(ctx context.Context, a *app, r *control.Request, o answerOpti
 func describeRequest(w io.Writer, r *control.Request, policy string) {
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "  %-10s %s\n", name, plain.Clean(text))
+			fmt.Fprintf(w, "  %-10s %s\n", name, oneBlank(plain.Clean(text)))
 		}
 	}
 	fmt.Fprintf(w, "request %s waits\n", plain.Clean(r.ID))
-	line("agent", r.Agent+" in "+r.Dir+", session "+r.Session)
-	line("method", r.Method)
+	// First what no agent writes, and what decides: a text that fills the screen
+	// comes after it.
 	line("host", r.Host)
 	if r.Port != 443 {
 		line("port", strconv.Itoa(int(r.Port)))
 	}
+	line("method", r.Method)
 	line("path", r.Path)
+	line("agent", r.Agent+" in "+r.Dir+", session "+r.Session)
 	line("as", "profile "+r.Profile+" at "+loginOf(r))
 	line("repository", r.Repository)
 	if r.Git != "" {
@@ -285,6 +293,15 @@ func describeRequest(w io.Writer, r *control.Request, policy string) {
 	line("because", r.Rule)
 	line("until", when(r.Deadline, time.Now())+", then it is refused")
 	line("writes", policy)
+}
+
+// oneBlank has one space for each run of what is seen as blank: many would fill a
+// row, and what stands behind them would look like a row of its own.
+func oneBlank(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(c rune) bool {
+		// Letters without a shape: Braille's blank, and Hangul's fillers.
+		return unicode.IsSpace(c) || c == 0x2800 || c == 0x115f || c == 0x1160 || c == 0x3164 || c == 0xffa0
+	}), " ")
 }
 
 // adviseAlways says what to do about a request that no one line can be about.

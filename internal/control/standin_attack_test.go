@@ -152,3 +152,22 @@ func TestAttackFolderFullOfNames(t *testing.T) {
 		t.Error("the child of a session is not known as one")
 	}
 }
+
+// TestAttackFolderMovedAway: an agent moves the folder away, and a person's kb goes on
+// seeing the sessions of the new one.
+func TestAttackFolderMovedAway(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	w := watchAll(t, dir)
+	_, s := serve(t, dir, "00000001")
+	w.next(t, Up, "00000001") // the positive control
+	s.Close()
+	w.next(t, Ended, "00000001")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	_, s = serve(t, dir, "00000002")
+	w.next(t, Up, "00000002")
+	s.Close()
+	w.next(t, Ended, "00000002")
+}

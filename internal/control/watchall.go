@@ -84,8 +84,10 @@ func WatchAll(ctx context.Context, dir string, fn func(Change)) error {
 			case c := <-w.changes:
 				fn(c)
 			case n := <-notices:
-				if n.Name == dir && n.Op.Has(fsnotify.Remove) {
-					// Somebody removed the folder. The next session makes it again.
+				if n.Name == dir && (n.Op.Has(fsnotify.Remove) || n.Op.Has(fsnotify.Rename)) {
+					// Somebody removed the folder, or moved it away. The next session
+					// makes it again.
+					_ = folder.Remove(dir) // what is watched is the one that was moved
 					if err := errors.Join(makeFolder(dir), folder.Add(dir)); err != nil {
 						return fmt.Errorf("watch sessions: %w", err)
 					}

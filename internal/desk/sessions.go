@@ -34,8 +34,9 @@ type sessions struct {
 
 // followSessions keeps the sessions as they tell of themselves.
 func (d *Desk) followSessions(ctx context.Context, tell func(tui.Change)) {
-	s := &sessions{known: map[control.Entry]tui.Session{}}
 	for ctx.Err() == nil {
+		// Of sessions that end while nobody watches nobody tells: each run begins anew.
+		s := &sessions{known: map[control.Entry]tui.Session{}}
 		err := control.WatchAll(ctx, d.controlDir(), func(c control.Change) {
 			d.take(s, c)
 			tell(tui.ChangedSessions)

@@ -196,3 +196,36 @@ func TestSessionsWithoutWatching(t *testing.T) {
 		t.Errorf("sessions %+v", list)
 	}
 }
+
+// TestSessionThatEndsUnwatched: one that ends while its folder cannot be watched is
+// not there any more once it can.
+func TestSessionThatEndsUnwatched(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.make("")
+	w := p.watch()
+	first := p.session()
+	w.until(t, "the first session is there", func() bool { return len(p.sessions()) == 1 })
+	dir := p.paths.Control()
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, "the folder is seen to be none", func() bool {
+		_, err := p.desk.Sessions(t.Context())
+		return err != nil
+	})
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	second := p.session()
+	w.until(t, "the second session is there, and it alone", func() bool {
+		list := p.sessions()
+		return len(list) == 1 && list[0].PID == second.cmd.Process.Pid
+	})
+}

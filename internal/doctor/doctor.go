@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options, told func(name string, r *Result)) []Re
 	}
 	for i := range reports {
 		all.Go(func() {
-			r := find(reports[i].Name).run(ctx, &o)
+			r := find(reports[i].Name).look(ctx, &o)
 			r.Why = strings.TrimSpace(r.Why)
 			mu.Lock()
 			defer mu.Unlock()
@@ -114,6 +114,18 @@ func Run(ctx context.Context, o Options, told func(name string, r *Result)) []Re
 	}
 	all.Wait()
 	return reports
+}
+
+// look runs a check. One that panics has found a fault of kb's, and the others go
+// on: a doctor is asked when something is broken. What it panicked with may hold
+// what nobody should see.
+func (c Check) look(ctx context.Context, o *Options) (r Result) {
+	defer func() {
+		if value := recover(); value != nil {
+			r = Result{State: Failed, Line: fmt.Sprintf("the check itself broke (a panic with a %T); this is a fault of kb", value)}
+		}
+	}()
+	return c.run(ctx, o)
 }
 
 func find(name string) Check {
