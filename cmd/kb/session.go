@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -117,8 +118,9 @@ func stillThere(dir string, e control.Entry) bool {
 	if err != nil {
 		return true
 	}
-	_, err = control.Find(entries, e.ID)
-	return err == nil
+	return slices.ContainsFunc(entries, func(now control.Entry) bool {
+		return now.ID == e.ID && now.PID == e.PID && now.Start == e.Start
+	})
 }
 
 func (a *app) showSessions(sessions []sessionJSON) error {
