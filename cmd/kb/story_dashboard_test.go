@@ -237,13 +237,18 @@ func TestStoryApproval(t *testing.T) {
 	agent.posts(1)
 	kb.shows(`1 waiting`)
 	arrived(0)
+	began := time.Now()
 	kb.press("6")
-	kb.shows("keys count in a moment")
+	id := regexp.MustCompile(`─ Request (\w+) ─`).FindStringSubmatch(kb.shows(`─ Request \w+ ─`))[1]
 	kb.press("a") // as if it was meant for another screen
-	kb.shows("only just come")
-	arrived(0)
-	id := kb.asked("")
-	kb.press("a")
+	quick := time.Since(began) < 200*time.Millisecond
+	if frame := kb.shows("only just come|approved once"); strings.Contains(frame, "only just come") {
+		arrived(0)
+		id = kb.asked("")
+		kb.press("a")
+	} else if quick { // a busy machine may let the 0.4 s of grace pass
+		t.Error("a key counted right after the request came")
+	}
 	agent.shows("1 is 201")
 	arrived(1)
 
