@@ -156,7 +156,7 @@ func conflictWords(c vaultfile.Conflict, names map[string]string) string {
 	for _, v := range c.Versions {
 		who = append(who, deviceName(v.Device, names))
 	}
-	until, fix := "only what all versions allow is in use", "kb profile set "+shellWord(c.Key)+" --also …"
+	until, fix := "only what all versions allow is in use", "kb profile set "+hint.Word(c.Key)+" --also …"
 	if c.Type == "provider" {
 		until, fix = "its logins are refused", "kb provider add FILE"
 	}
