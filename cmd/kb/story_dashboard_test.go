@@ -274,7 +274,7 @@ func TestStoryApproval(t *testing.T) {
 	arrived(3)
 
 	agent.posts(5)
-	id = kb.asked(id)
+	kb.asked(id)
 	kb.press("A")
 	kb.shows("allow POST at github")
 	kb.ticks()
