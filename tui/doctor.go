@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -91,7 +92,7 @@ func (s *doctor) begin() tea.Cmd {
 			return checked{run: number, check: c, next: next}
 		}
 		err := <-ended
-		if t, ok := err.(thrown); ok { //nolint:errorlint // as it was sent
+		if t := (thrown{}); errors.As(err, &t) {
 			panic(t)
 		}
 		return checked{run: number, over: true, err: err}
