@@ -232,7 +232,12 @@ func (s *Session) WaitingChanged() <-chan struct{} {
 // Answer is a person's answer to a waiting request. It is
 // [control.ErrNoRequest] if none waits under that id: it was answered, its
 // client has gone, or its time is over.
-func (s *Session) Answer(_ context.Context, id string, a control.Answer) error {
+func (s *Session) Answer(ctx context.Context, id string, a control.Answer) error {
+	// Whoever said "always" has written a line a moment ago: it is in effect before
+	// the request goes on, or the next one like it would wait again.
+	if a == control.Once || a == control.Session {
+		s.lookNow(ctx)
+	}
 	return s.approvals.answer(id, a)
 }
 

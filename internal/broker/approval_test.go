@@ -280,7 +280,7 @@ func TestAllowAlways(t *testing.T) {
 	if got := f.ended(request); got != sendsOn {
 		t.Error(got)
 	}
-	s.refresh(t.Context())
+	// At once, and not when the session looks at its vault the next time.
 	if got := f.ended(f.asks(t.Context(), s, http.MethodPost, apiIssue, nil)); got != sendsOn {
 		t.Errorf("the same again: %+v", got)
 	}
@@ -329,7 +329,7 @@ func TestWaitingChangedTellsEachChange(t *testing.T) {
 	if closed(changed) {
 		t.Fatal("closed without a change")
 	}
-	if err := s.Answer(t.Context(), h.request.ID, control.Once); err != nil || !closed(changed) {
+	if err := s.approvals.answer(h.request.ID, control.Once); err != nil || !closed(changed) {
 		t.Errorf("answered: %v, told %v", err, closed(changed))
 	}
 }

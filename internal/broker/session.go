@@ -70,6 +70,7 @@ type Session struct {
 	ended   bool
 	behind  sync.WaitGroup // what runs in the background
 	serving chan error
+	look    chan chan struct{} // has the watch look at the vault now; closed when it has
 	closing sync.Once
 }
 
@@ -97,7 +98,7 @@ func (b *Broker) StartSession(ctx context.Context, spec SessionSpec) (*Session, 
 	}
 	s := &Session{
 		broker: b, own: decision.Match.Profile, query: decision.Query, workspace: decision.Workspace,
-		decision: decision, notes: decision.Notes, serving: make(chan error, 1), approvals: newApprovals(b.now),
+		decision: decision, notes: decision.Notes, serving: make(chan error, 1), look: make(chan chan struct{}), approvals: newApprovals(b.now),
 		agent: filepath.Base(first(spec.Command)),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

@@ -24,10 +24,13 @@ func (s *Session) watch(ctx context.Context) {
 	seen := s.stamps()
 	pruned := false
 	for {
+		looked := func() {}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case asked := <-s.look:
+			looked = func() { close(asked) }
 		}
 		if !pruned {
 			// Here, where nobody waits for it. What fails is tried again by
@@ -40,12 +43,28 @@ func (s *Session) watch(ctx context.Context) {
 		for _, line := range s.broker.Notes() {
 			s.note(line, "")
 		}
-		now := s.stamps()
-		if sameStamps(seen, now) {
-			continue
+		if now := s.stamps(); !sameStamps(seen, now) {
+			seen = now
+			s.refresh(ctx)
 		}
-		seen = now
-		s.refresh(ctx)
+		looked()
+	}
+}
+
+// lookNow has the watch look at the vault, and waits until it has.
+func (s *Session) lookNow(ctx context.Context) {
+	asked := make(chan struct{})
+	select {
+	case s.look <- asked:
+	case <-ctx.Done():
+		return
+	case <-s.life.Done():
+		return
+	}
+	select {
+	case <-asked:
+	case <-ctx.Done():
+	case <-s.life.Done():
 	}
 }
 
