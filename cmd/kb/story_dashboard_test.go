@@ -320,6 +320,11 @@ func (w *window) asked(before string) string {
 		if m == nil || m[1] == before || strings.Contains(frame, "keys count in a moment") || !strings.Contains(frame, "host      api.github.com ") {
 			return false
 		}
+		// A frame is painted from the top: the line above the bar says whether keys
+		// count, and it is of this frame where the bar is.
+		if !strings.Contains(frame, "a once  s session") {
+			return false
+		}
 		found = m[1]
 		return true
 	})
