@@ -243,10 +243,7 @@ func (g *generator) override(t *testing.T, dir string, w Workspace) (rewritten, 
 // Whatever the configuration, kb finds the remotes, URLs and primary remote
 // that git finds.
 func TestAgainstGit(t *testing.T) {
-	cases := 240
-	if raceEnabled {
-		cases = 60 // each asks git a dozen times, in which there is nothing to detect
-	}
+	const cases = 240
 	g := &generator{gitHome: newGitHome(t)}
 	g.repo("r", "")
 	g.run("r", "branch", "feat/x.y")
