@@ -104,6 +104,33 @@ func TestEnterAnswersNothing(t *testing.T) {
 	c.did(t)
 }
 
+// TestMenusApproveNothing: what enter does in the menu of "?" and in the palette
+// can be everything but an approval, whose own key is the only way. Denying there
+// is the control.
+func TestMenusApproveNothing(t *testing.T) {
+	for _, menu := range []string{"?", ":"} {
+		for _, words := range []string{"let this request pass", "let it pass, and all like it", "write a policy line", "approvals.once"} {
+			c := asked(t, 100, 30, request("a1", "api.linear.app"))
+			c.key(menu, words, "enter")
+			c.pass(2 * time.Second)
+			c.key("enter")
+			c.did(t)
+		}
+		c := asked(t, 100, 30, request("a1", "api.linear.app"))
+		c.key(menu, "refuse this request", "enter")
+		c.did(t, "answer a1 deny")
+	}
+	// From another screen the palette goes there, and no further.
+	c := newClocked(t, &fake{sessions: []Session{waits(request("a1", "api.linear.app"))}}, 100, 30)
+	c.pass(time.Second)
+	c.key(":", "let this request pass", "enter")
+	c.pass(2 * time.Second)
+	c.did(t)
+	if c.m.at != screenApprovals {
+		t.Errorf("on screen %d", c.m.at)
+	}
+}
+
 // TestAttackTheRequestUnderTheCursorIsReplaced: an agent that has its request
 // withdrawn and another one made as the person's finger goes down gets no answer
 // to the second.

@@ -61,7 +61,9 @@ func TestFramesOfTheRoot(t *testing.T) {
 		{"ascii-100", 100, 30, Options{Looks: Looks{ASCII: true, NoColor: true}}, func(b *board) { b.press("3", "?") }},
 	} {
 		o := c.o
-		o.Verbs = []Verb{{"kb vault edit", "edit the vault in an editor"}, {"kb which", "says which profile a directory gets"}}
+		o.Verbs = func() []Verb {
+			return []Verb{{"kb vault edit", "edit the vault in an editor"}, {"kb which", "says which profile a directory gets"}}
+		}
 		if !o.Looks.ASCII {
 			o.Looks.NoColor = true
 		}
@@ -249,7 +251,7 @@ func TestFilterIsLive(t *testing.T) {
 func TestPalette(t *testing.T) {
 	t.Parallel()
 	f := full()
-	o := Options{Verbs: []Verb{{"kb vault edit", "edit the vault"}}, Looks: Looks{NoColor: true}}
+	o := Options{Verbs: func() []Verb { return []Verb{{"kb vault edit", "edit the vault"}} }, Looks: Looks{NoColor: true}}
 	b := newBoardWith(t, f, o, 100, 30)
 	b.press(":", "doctor", "enter")
 	if b.m.at != screenDoctor {

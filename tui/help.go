@@ -22,8 +22,12 @@ func (m *Model) entryOf(u use) entry {
 	for i, k := range b.keys {
 		labels[i] = label(k)
 	}
+	off := u.off
+	if b.grants && off == "" {
+		off = "enter never approves: leave this and press " + strings.Join(labels, " or ")
+	}
 	return entry{
-		key: strings.Join(labels, " "), text: b.does + ": " + b.help, also: b.id + " " + b.verb, off: u.off,
+		key: strings.Join(labels, " "), text: b.does + ": " + b.help, also: b.id + " " + b.verb, off: off,
 		run: func() tea.Cmd { return m.run(u) },
 	}
 }

@@ -20,8 +20,9 @@ type Options struct {
 	// makes one of the terminal where it has none.
 	Clipboard func(string) error
 	In, Out   *os.File // the terminal; nil means standard input and output
-	// Verbs are the command lines that the palette offers, with what they do.
-	Verbs []Verb
+	// Verbs are the command lines that the palette offers, with what they do. It is
+	// called when the palette opens; nil means none.
+	Verbs func() []Verb
 }
 
 // Verb is a command of the command line: "kb vault edit".
@@ -31,7 +32,7 @@ type Verb struct{ Line, Short string }
 type Model struct {
 	*shared
 	w, h    int
-	verbs   []Verb
+	verbs   func() []Verb
 	screens [screenCount]screen
 	pages   map[VaultState]page
 	at      int
@@ -62,6 +63,9 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		s.second = 10 * time.Second
 	}
 	m := &Model{shared: s, verbs: o.Verbs}
+	if m.verbs == nil {
+		m.verbs = func() []Verb { return nil }
+	}
 	logins, audit := newLogins(s), newAuditLog(s)
 	m.screens = [screenCount]screen{
 		newHome(s, logins, audit),

@@ -28,7 +28,7 @@ func (m *Model) palette() *picker {
 			run: func() tea.Cmd { return m.open(goTo{screen: screenProfiles, row: p.Name}) },
 		})
 	}
-	for _, v := range m.verbs {
+	for _, v := range m.verbs() {
 		entries = append(entries, entry{key: v.Line, text: v.Short, fill: v.Line + " ", run: func() tea.Cmd { return m.runLine(v.Line) }})
 	}
 	past := len(m.history)
@@ -70,7 +70,7 @@ func (m *Model) actions() []entry {
 			run: func() tea.Cmd {
 				cmd := m.open(goTo{screen: i})
 				for _, u := range m.own() {
-					if u.id == b.id {
+					if u.id == b.id && !b.grants { // enter never approves
 						return tea.Batch(cmd, m.run(u))
 					}
 				}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,7 @@ func runDashboard(ctx context.Context, a *app, o dashboardOptions) error {
 	// collection that it sets off would slow the first frame.
 	saving := time.AfterFunc(time.Second, func() { debug.SetGCPercent(sessionGC) })
 	defer saving.Stop()
-	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks, Home: paths.Home, Verbs: verbs(a)})
+	err = tui.Run(ctx, tui.Options{Backend: d, Looks: looks, Home: paths.Home, Verbs: sync.OnceValue(func() []tui.Verb { return verbs(a) })})
 	if errors.Is(err, context.Canceled) {
 		return hint.Exit(hint.Cancelled, quietError{err}, "") // ended by a signal, in good order
 	}
@@ -100,7 +101,7 @@ func verbs(a *app) []tui.Verb {
 			}
 		}
 	}
-	walk(newRoot(a, nil))
+	walk(wholeRoot(a))
 	return list
 }
 

@@ -66,7 +66,7 @@ func TestEveryVerbThatActsHasAKey(t *testing.T) {
 			}
 		}
 	}
-	walk(newRoot(&app{}, nil))
+	walk(wholeRoot(&app{}))
 	for verb, ids := range keys {
 		if verb != "" && !verbs[verb] {
 			t.Errorf("%s: there is no verb %q", ids, verb)

@@ -22,9 +22,9 @@ Start with:
   kb init                 make this device's identity and a vault
   kb exec -- claude       run an agent with the profile of this directory`
 
-// commands are the verbs. A command and its flags cost some ten allocations each and the pages of the code
-// that makes them, which was an eighth of what a short kb does: so one is made
-// when it is asked for.
+// commands are the verbs. A command and its flags cost some ten allocations each
+// and the pages of the code that makes them, which was an eighth of what a short
+// kb does: so one is made when it is asked for.
 var commands = []struct {
 	name string
 	make func(*app) *cobra.Command
@@ -59,8 +59,37 @@ var commands = []struct {
 }
 
 // newRoot makes the tree of commands for a command line. Where that begins with
-// a verb, the others stay away; help, completion and a mistyped verb need all.
+// a verb, the others stay away, and kb alone needs none; help, completion and a
+// mistyped verb need all.
 func newRoot(a *app, args []string) *cobra.Command {
+	if len(args) == 0 {
+		root := bareRoot(a)
+		root.CompletionOptions.DisableDefaultCmd = true // or cobra would make that command
+		return root
+	}
+	for _, c := range commands {
+		if args[0] == c.name {
+			root := bareRoot(a)
+			root.CompletionOptions.DisableDefaultCmd = true
+			root.AddCommand(c.make(a))
+			return root
+		}
+	}
+	return wholeRoot(a)
+}
+
+// wholeRoot is the tree of all commands.
+func wholeRoot(a *app) *cobra.Command {
+	root := bareRoot(a)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	for _, c := range commands {
+		root.AddCommand(c.make(a))
+	}
+	return root
+}
+
+// bareRoot is kb without its verbs.
+func bareRoot(a *app) *cobra.Command {
 	var o dashboardOptions
 	root := &cobra.Command{
 		Use:           "kb",
@@ -81,17 +110,6 @@ func newRoot(a *app, args []string) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
-	for _, c := range commands {
-		if len(args) > 0 && args[0] == c.name {
-			root.CompletionOptions.DisableDefaultCmd = true // or cobra would make that command
-			root.AddCommand(c.make(a))
-			return root
-		}
-	}
-	root.CompletionOptions.HiddenDefaultCmd = false
-	for _, c := range commands {
-		root.AddCommand(c.make(a))
-	}
 	return root
 }
 

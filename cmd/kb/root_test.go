@@ -10,7 +10,7 @@ import (
 // each is found under the name that the table gives it.
 func TestVerbAloneIsTheVerbAmongAll(t *testing.T) {
 	t.Parallel()
-	all := newRoot(newApp(), nil)
+	all := wholeRoot(newApp())
 	helps := func(root *cobra.Command) map[string]string {
 		found := map[string]string{}
 		var walk func(*cobra.Command)
@@ -45,12 +45,16 @@ func TestVerbAloneIsTheVerbAmongAll(t *testing.T) {
 	}
 }
 
-// Whatever is no verb gets the whole tree: help, completion, a mistyped verb, a flag before it.
+// Whatever is no verb gets the whole tree: help, completion, a mistyped verb, a
+// flag before it. kb alone gets none.
 func TestWhatIsNoVerbGetsAll(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {}, {"help", "exec"}, {"__complete", "ex"}, {"completion", "bash"}, {"exce"}, {"--ascii"}, {""}} {
+	for _, args := range [][]string{{"help", "exec"}, {"__complete", "ex"}, {"completion", "bash"}, {"exce"}, {"--ascii"}, {""}} {
 		if got := len(newRoot(newApp(), args).Commands()); got != len(commands) {
 			t.Errorf("kb %q makes %d commands, want %d", args, got, len(commands))
 		}
+	}
+	if got := len(newRoot(newApp(), nil).Commands()); got != 0 {
+		t.Errorf("kb alone makes %d commands", got)
 	}
 }
