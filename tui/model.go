@@ -33,6 +33,8 @@ type Model struct {
 	*shared
 	w, h    int
 	verbs   func() []Verb
+	sized   bool          // the terminal has told its size
+	drawn   chan struct{} // closed when the first frame is there
 	screens [screenCount]screen
 	pages   map[VaultState]page
 	at      int
@@ -62,7 +64,7 @@ func New(ctx context.Context, o Options) (*Model, error) {
 	if o.Looks.ReduceMotion {
 		s.second = 10 * time.Second
 	}
-	m := &Model{shared: s, verbs: o.Verbs}
+	m := &Model{shared: s, verbs: o.Verbs, drawn: make(chan struct{})}
 	if m.verbs == nil {
 		m.verbs = func() []Verb { return nil }
 	}
@@ -81,9 +83,23 @@ func New(ctx context.Context, o Options) (*Model, error) {
 	return m, nil
 }
 
-// Init implements tea.Model. What the screens show is asked for when it is known
+// Init implements tea.Model. Nothing is asked for before the first frame, which
+// comes when the terminal has told its size.
+func (m *Model) Init() tea.Cmd { return nil }
+
+// firstFrame is how long the first frame may take to be on the terminal, from the
+// message of its size: bubbletea paints 60 times a second. To open a vault of a
+// thousand logins takes a core for a tenth of a second, and two would be busy
+// with what nobody sees yet.
+const firstFrame = time.Second / 60
+
+// begun says that the first frame is there.
+type begun struct{}
+
+// begin asks for what there is. What the screens show is asked for when it is known
 // that there is a vault that opens.
-func (m *Model) Init() tea.Cmd {
+func (m *Model) begin() tea.Cmd {
+	close(m.drawn)
 	w := &m.world
 	return tea.Batch(ask(m.ctx, &w.standing, m.backend.Standing), ask(m.ctx, &w.sessions, m.backend.Sessions),
 		m.screens[m.at].opened(), m.wait(m.second, ticked{}))
@@ -122,7 +138,10 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.w, m.h = msg.Width, msg.Height
+		if m.w, m.h = msg.Width, msg.Height; !m.sized {
+			m.sized = true
+			cmds = append(cmds, m.wait(firstFrame, begun{}))
+		}
 		m.here = layoutOf(m.w, m.h)
 		m.inDetail = m.inDetail && m.here == layoutOne
 		changed = true
@@ -132,6 +151,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd := tea.Batch(m.mouse(msg), m.moved())
 		m.raise()
 		return m, cmd
+	case begun:
+		cmds = append(cmds, m.begin())
 	case ticked:
 		m.tick++
 		changed = true

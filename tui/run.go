@@ -51,12 +51,14 @@ func Run(ctx context.Context, o Options) error {
 	go func() {
 		defer close(watching)
 		defer g.caught()
+		m.afterFirstFrame(life)
 		watching <- o.Backend.Watch(life, func(c Change) { p.Send(c) })
 	}()
 	following := make(chan struct{})
 	go func() {
 		defer close(following)
 		defer g.caught()
+		m.afterFirstFrame(life)
 		follow(life, o.Backend, p.Send)
 	}()
 	_, err = p.Run()
@@ -108,4 +110,12 @@ func (f *sharedFile) setClipboard(text string) error {
 		return fmt.Errorf("write to terminal: %w", err)
 	}
 	return nil
+}
+
+// afterFirstFrame waits until the first frame is there, or ctx ends.
+func (m *Model) afterFirstFrame(ctx context.Context) {
+	select {
+	case <-m.drawn:
+	case <-ctx.Done():
+	}
 }
