@@ -27,6 +27,9 @@ func (g *guarded) Init() tea.Cmd { return g.guard(g.m.Init()) }
 // Update implements tea.Model.
 func (g *guarded) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
 	defer g.caught()
+	if g.crash() != nil {
+		return g, nil // what it holds is not to be relied on
+	}
 	_, cmd = g.m.Update(msg)
 	return g, g.guard(cmd)
 }

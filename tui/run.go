@@ -45,8 +45,11 @@ func Run(ctx context.Context, o Options) error {
 	defer onSignals(func() { end(context.Canceled) }, syscall.SIGTERM, syscall.SIGHUP)()
 
 	g := &guarded{m: m, end: func() { end(errCrashed) }}
-	p := tea.NewProgram(g, tea.WithContext(life), tea.WithAltScreen(), tea.WithMouseCellMotion(),
+	p := tea.NewProgram(g, tea.WithAltScreen(), tea.WithMouseCellMotion(),
 		tea.WithInput(o.In), tea.WithOutput(out), tea.WithoutSignalHandler())
+	// A program that is killed, and one whose context ends, does not wait for its
+	// reader of keys and closes what that one reads from. One that quits does.
+	defer context.AfterFunc(life, p.Quit)()
 	watching := make(chan error, 1)
 	go func() {
 		defer close(watching)
