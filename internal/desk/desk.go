@@ -47,6 +47,7 @@ type Desk struct {
 	sessions *sessions      // that Watch follows; nil while it does not
 
 	looking attention
+	faults  chan error // the first panic of a goroutine of the desk's own; see beside
 }
 
 var _ tui.Backend = (*Desk)(nil)
@@ -61,7 +62,26 @@ func New(o Options) *Desk {
 	}
 	o.Broker.Paths, o.Broker.Getenv, o.Broker.Spawn = o.Paths, o.Getenv, o.Spawn
 	o.Broker.Any = true // one vault that cannot be opened does not hide the others
-	return &Desk{o: o, replaced: make(chan struct{})}
+	return &Desk{o: o, replaced: make(chan struct{}), faults: make(chan error, 1)}
+}
+
+// beside runs f in a goroutine of its own. The dashboard has the terminal: where f
+// panics, Watch returns that, so that the terminal is given back before it is said.
+func (d *Desk) beside(f func()) {
+	go func() {
+		defer d.caught()
+		f()
+	}()
+}
+
+// caught notes a panic for Watch. It is for defer.
+func (d *Desk) caught() {
+	if value := recover(); value != nil {
+		select {
+		case d.faults <- tui.Fault(value):
+		default: // not the first
+		}
+	}
 }
 
 // open returns the broker, opened if it is not yet. Its error has advice.

@@ -174,7 +174,7 @@ func (d *Desk) grant(ctx context.Context, b *broker.Broker, m *making, at tui.Lo
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &visited{at: at, desktop: desktop, open: here && m.Way != "device", qr: term.UTF8(d.o.Getenv), now: d.o.Now, cancel: cancel}
+	s := &visited{at: at, desktop: desktop, open: here && m.Way != "device", qr: term.UTF8(d.o.Getenv), now: d.o.Now, cancel: cancel, beside: d.beside}
 	defer s.close()
 	spec.Screen = s
 	result, err := b.LoginOAuth(ctx, spec)
@@ -220,6 +220,7 @@ type visited struct {
 	qr      bool
 	now     func() time.Time
 	cancel  context.CancelCauseFunc
+	beside  func(func()) // runs what is not waited for
 
 	mu    sync.Mutex
 	step  tui.LoginStep
@@ -265,7 +266,7 @@ func (s *visited) Visit(v broker.Visit) {
 	}
 	s.at.Step(s.step)
 	if first && s.open {
-		go s.browse(address)
+		s.beside(func() { s.browse(address) })
 	}
 }
 

@@ -37,28 +37,24 @@ func (d *Desk) followSessions(ctx context.Context, tell func(tui.Change)) {
 	for ctx.Err() == nil {
 		// Of sessions that end while nobody watches nobody tells: each run begins anew.
 		s := &sessions{known: map[control.Entry]tui.Session{}}
-		err := control.WatchAll(ctx, d.controlDir(), func(c control.Change) {
+		_ = control.WatchAll(ctx, d.controlDir(), func(c control.Change) {
 			d.take(s, c)
 			tell(tui.ChangedSessions)
 		})
-		if ctx.Err() != nil {
-			break
-		}
-		// The folder cannot be watched, or is not safe: Sessions says why when it
-		// is asked. It is tried again.
-		_ = err
 		d.mu.Lock()
 		d.sessions = nil
 		d.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		// The folder cannot be watched, or is not safe: Sessions says why when it
+		// is asked. It is tried again.
 		tell(tui.ChangedSessions)
 		select {
 		case <-ctx.Done():
 		case <-time.After(blindly):
 		}
 	}
-	d.mu.Lock()
-	d.sessions = nil
-	d.mu.Unlock()
 }
 
 // take keeps what happened to a session.
@@ -127,6 +123,7 @@ func (d *Desk) askSessions(ctx context.Context) ([]tui.Session, error) {
 			continue
 		}
 		all.Go(func() {
+			defer d.caught()
 			asking, cancel := context.WithTimeout(ctx, statusPatience)
 			defer cancel()
 			status, err := control.NewClient(d.controlDir(), e).Status(asking)

@@ -54,7 +54,7 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	if len(b.All().Profiles) == 0 {
 		d.suggest(ctx, &s)
 	}
-	s.Attention = append(notes, d.looking.at(b)...)
+	s.Attention = append(notes, d.looking.at(b, d.beside)...)
 	return s, nil
 }
 
@@ -124,12 +124,13 @@ type attention struct {
 	told    func()        // is told when the lines are others than were given; may be nil
 }
 
-// at is what a person should see to, as far as it is known soon.
-func (a *attention) at(b *broker.Broker) []string {
+// at is what a person should see to, as far as it is known soon. beside runs the look.
+func (a *attention) at(b *broker.Broker, beside func(func())) []string {
 	a.mu.Lock()
 	if a.looking == nil {
-		a.looking = make(chan struct{})
-		go a.look(b, a.looking)
+		done := make(chan struct{})
+		a.looking = done
+		beside(func() { a.look(b, done) })
 	}
 	done := a.looking
 	a.mu.Unlock()
