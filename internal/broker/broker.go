@@ -25,8 +25,8 @@ import (
 )
 
 // Options are what a Broker is opened with. The installed program sets Paths,
-// Getenv, Vault, Any, Standing and Spawn and nothing else: no variable, flag or setting reaches the others,
-// which are for the demo and for tests.
+// Getenv, Vault, Any, Standing and Spawn and nothing else: no variable, flag or
+// setting reaches the others, which are for the demo and for tests.
 type Options struct {
 	Paths  Paths
 	Getenv func(string) string // kb's own environment; nil means os.Getenv
@@ -291,15 +291,6 @@ func (b *Broker) AddProvider(ctx context.Context, p vaultfile.Provider) error {
 		return err
 	}
 	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutProvider(p) })
-}
-
-// RemoveLogin removes a login from its profile's vault.
-func (b *Broker) RemoveLogin(ctx context.Context, full, provider, as string) error {
-	v, name, err := b.home(full)
-	if err != nil {
-		return err
-	}
-	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteLogin(vaultfile.LoginID(name, provider, as)) })
 }
 
 // ProvidersOf names the providers that a profile has logins at.

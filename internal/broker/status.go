@@ -13,12 +13,12 @@ import (
 
 // States of a login. offline and refreshing are for logins that expire.
 const (
-	StateOK         = "ok"
-	StateExpiring   = "expiring"
-	StateRefreshing = "refreshing"
-	StateOffline    = "offline"
-	StateNeedsLogin = "needs login"
-	StateUnknown    = "unknown"
+	StateOK         = refresh.StateOK
+	StateExpiring   = refresh.StateExpiring
+	StateRefreshing = refresh.StateRefreshing
+	StateOffline    = refresh.StateOffline
+	StateNeedsLogin = refresh.StateNeedsLogin
+	StateUnknown    = refresh.StateUnknown
 )
 
 // expiringBefore: how long before its end a key counts as expiring. A week
