@@ -205,11 +205,27 @@ func (b *Broker) Profile(full string) (profile.Profile, vaultfile.Contents, erro
 	return p, v.contents, nil
 }
 
-// AddRule adds a rule to its profile's vault and returns the id it got.
+// SameRuleError says that another profile has a rule of the same conditions.
+type SameRuleError struct {
+	ID      string
+	Profile string // as Show calls it
+}
+
+func (e *SameRuleError) Error() string {
+	return fmt.Sprintf("add rule: rule %s gives the same to profile %q", e.ID, e.Profile)
+}
+
+// AddRule adds a rule to the vault of its profile, which r.Profile names in full,
+// and returns the id that it got.
 func (b *Broker) AddRule(ctx context.Context, r profile.Rule) (id string, err error) {
 	v, name, err := b.home(r.Profile)
 	if err != nil {
 		return "", err
+	}
+	for _, other := range b.All().Rules {
+		if other.Profile != r.Profile && other.Conditions() == r.Conditions() {
+			return "", &SameRuleError{other.ID, b.Show(other.Profile)}
+		}
 	}
 	r.Profile = name
 	err = b.edit(ctx, v, func(tx *vaultfile.Tx) error {
