@@ -38,6 +38,10 @@ type Options struct {
 type Desk struct {
 	o Options
 
+	// opening is held while the broker is opened or put, mu never while anything is
+	// waited for: a key of an age plugin may wait for a touch.
+	opening sync.Mutex
+
 	mu       sync.Mutex
 	broker   *broker.Broker // nil until it is open
 	replaced chan struct{}  // closed when broker is another one
@@ -86,22 +90,24 @@ func (d *Desk) caught() {
 
 // open returns the broker, opened if it is not yet. Its error has advice.
 func (d *Desk) open(ctx context.Context) (*broker.Broker, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.broker != nil {
-		return d.broker, nil
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if b, _ := d.opened(); b != nil {
+		return b, nil
 	}
 	at := time.Now()
 	b, err := broker.Open(ctx, d.o.Broker)
 	if err != nil {
 		return nil, d.advise(err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.put(b)
 	d.openedAt = at
 	return b, nil
 }
 
-// put takes another broker, or nil; the lock is held.
+// put takes another broker, or nil; both locks are held.
 func (d *Desk) put(b *broker.Broker) {
 	d.broker = b
 	close(d.replaced)

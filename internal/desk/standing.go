@@ -21,7 +21,7 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	s := tui.Standing{Path: d.o.Paths.Vault(), Dir: d.o.Dir}
 	b, err := d.open(ctx)
 	if err == nil && b.Locked() {
-		d.drop()
+		d.drop(time.Time{})
 		b, err = d.open(ctx)
 	}
 	if err == nil {

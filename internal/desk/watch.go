@@ -325,6 +325,6 @@ func (d *Desk) reload(ctx context.Context) {
 	}
 	// What cannot be read is told by Standing.
 	if stale, err := b.Reload(ctx); stale || err == nil && b.Locked() {
-		d.drop()
+		d.drop(time.Time{})
 	}
 }
