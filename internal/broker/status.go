@@ -82,7 +82,7 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 	if s.State == StateNeedsLogin || s.State == StateExpiring && !c.flows() {
 		s.Fix = fmt.Sprintf("kb login %s -p %s", s.Login.Provider, s.Login.Profile)
 		if c.method != nil && c.method.Flow == providers.FlowAgent {
-			s.Fix = fmt.Sprintf("log in with the program itself, outside kb exec, and run kb import %s -p %s --replace", ImportSource(c.method), s.Login.Profile)
+			s.Fix = fmt.Sprintf("kb import %s -p %s --replace", ImportSource(c.method), s.Login.Profile)
 		}
 		if !s.OAuth { // a key that is there is replaced only where that is said
 			s.Fix += " --replace"
