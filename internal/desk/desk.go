@@ -66,7 +66,9 @@ func New(o Options) *Desk {
 	}
 	o.Broker.Paths, o.Broker.Getenv, o.Broker.Spawn = o.Paths, o.Getenv, o.Spawn
 	o.Broker.Any = true // one vault that cannot be opened does not hide the others
-	return &Desk{o: o, replaced: make(chan struct{}), faults: make(chan error, 1)}
+	d := &Desk{o: o, replaced: make(chan struct{}), faults: make(chan error, 1)}
+	d.looking.beside = d.beside
+	return d
 }
 
 // beside runs f in a goroutine of its own. The dashboard has the terminal: where f
