@@ -94,8 +94,7 @@ func WatchAll(ctx context.Context, dir string, fn func(Change)) error {
 				}
 				_, rescanned = parseName(filepath.Base(n.Name))
 				rescanned = rescanned || n.Name == dir
-			case err := <-lost: // the queue was full
-				_ = err
+			case <-lost: // the queue was full
 				rescanned = true
 			case <-tick:
 				rescanned = true

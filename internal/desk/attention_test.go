@@ -11,7 +11,7 @@ import (
 func TestAttentionThatWasAskedForDuringALook(t *testing.T) {
 	t.Parallel()
 	told := make(chan struct{}, 10)
-	a := &attention{told: func() { told <- struct{}{} }}
+	a := &attention{beside: func(f func()) { go f() }, told: func() { told <- struct{}{} }}
 	begun, end := make(chan struct{}), make(chan struct{})
 	before := func() []string {
 		close(begun)

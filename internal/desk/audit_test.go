@@ -4,11 +4,29 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"kb/internal/audit"
+	"kb/tui"
 )
+
+// TestAPanicBesideEndsWatch: a panic in a goroutine of the desk's own does not end the
+// process, whose terminal would stay as the dashboard has it; Watch returns it.
+func TestAPanicBesideEndsWatch(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	watched := make(chan error, 1)
+	go func() { watched <- p.desk.Watch(t.Context(), func(tui.Change) {}) }()
+	if err := p.desk.AuditFollow(t.Context(), func([]audit.Event) { panic("kbCanary") }); err != nil {
+		t.Errorf("AuditFollow: %v", err)
+	}
+	err := <-watched
+	if err == nil || !strings.Contains(err.Error(), "a panic with a string") || !strings.Contains(err.Error(), "(audit_test.go:") || strings.Contains(err.Error(), "kbCanary") {
+		t.Errorf("Watch returned %v", err)
+	}
+}
 
 // TestAuditComesInBatches: a burst is handed over whole, in order, in a few pieces.
 func TestAuditComesInBatches(t *testing.T) {

@@ -21,7 +21,7 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	s := tui.Standing{Path: d.o.Paths.Vault(), Dir: d.o.Dir}
 	b, err := d.open(ctx)
 	if err == nil && b.Locked() {
-		d.drop()
+		d.drop(time.Time{})
 		b, err = d.open(ctx)
 	}
 	if err == nil {
@@ -118,6 +118,8 @@ const attentionPatience = 50 * time.Millisecond
 
 // attention looks at what a person should see to, one look at a time.
 type attention struct {
+	beside func(func()) // runs a look
+
 	mu      sync.Mutex
 	lines   []string
 	looking chan struct{}   // nil: nobody looks
@@ -130,7 +132,7 @@ func (a *attention) at(see func() []string) []string {
 	a.mu.Lock()
 	if a.looking == nil {
 		a.looking = make(chan struct{})
-		go a.look(see)
+		a.beside(func() { a.look(see) })
 	} else {
 		a.next = see
 	}
