@@ -80,6 +80,7 @@ var (
 // LoginOAuth has a person grant a login, and keeps it. One that answers as
 // somebody else than the profile expects is revoked and not kept.
 func (b *Broker) LoginOAuth(ctx context.Context, o OAuthLogin) (LoginResult, error) {
+	ctx = bounded(ctx)
 	g, err := b.granting(ctx, o)
 	if err != nil {
 		return LoginResult{}, err
