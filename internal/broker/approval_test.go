@@ -232,13 +232,13 @@ func TestJudgedAgainAfterTheWait(t *testing.T) {
 			if _, err := f.broker.AddPolicy(t.Context(), ask); err != nil {
 				t.Fatal(err)
 			}
-			s.refresh(t.Context())
+			s.lookNow(t.Context())
 			request := f.asks(t.Context(), s, http.MethodGet, apiUser, nil)
 			r := f.waiting(s, 1)[0]
 			if err := c.change(); err != nil {
 				t.Fatal(err)
 			}
-			s.refresh(t.Context())
+			s.lookNow(t.Context())
 			f.answer(s, r.ID, control.Once)
 			if got := f.ended(request); got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)

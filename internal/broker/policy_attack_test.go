@@ -227,7 +227,7 @@ func TestAttackApprovalServesAnother(t *testing.T) {
 		_, err := tx.PutPolicy(vaultfile.Policy{ID: line, Profile: "work", Effect: "ask", Provider: "github"})
 		return err
 	})
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	ended := f.asks(t.Context(), s, http.MethodPost, apiUser, nil)
 	if r := f.waitingOr(s, ended, "a line that was edited"); r != nil {
 		f.answer(s, r.ID, control.Deny)

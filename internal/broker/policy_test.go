@@ -25,7 +25,7 @@ func (f *fixture) line(p vaultfile.Policy, sessions ...*Session) string {
 		f.Fatal(err)
 	}
 	for _, s := range sessions {
-		s.refresh(f.Context())
+		s.lookNow(f.Context())
 	}
 	return id
 }
@@ -154,7 +154,7 @@ func TestPolicyEffects(t *testing.T) {
 	if err := f.broker.RemovePolicy(t.Context(), denied); err != nil {
 		t.Fatal(err)
 	}
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	if got := send(http.MethodDelete, apiUser); got.status != http.StatusOK {
 		t.Errorf("after the line was removed: %d %+v", got.status, got.refusal)
 	}
@@ -328,7 +328,7 @@ func TestPolicyThatCannotBeEnforced(t *testing.T) {
 	if _, err := Open(t.Context(), f.options); !errors.As(err, &invalid) {
 		t.Errorf("opened: %v", err)
 	}
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	if got := f.authorize(t.Context(), s, "kb", http.MethodDelete, apiUser, nil); got.code != CodePolicy {
 		t.Errorf("the session forgot its policy: %+v", got)
 	}
