@@ -97,3 +97,52 @@ func TestAttackServerNamesAPrivateAddress(t *testing.T) {
 		})
 	}
 }
+
+// TestAttackPageOfAnotherServer: a server of which a person knows the address
+// sends them to the page of an honest one, with what it asked for there itself. What
+// they grant would be its own. Nothing in the protocol tells (RFC 9207 would, where
+// the honest one does it); the person is told where it goes.
+func TestAttackPageOfAnotherServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		page, want string
+	}{
+		"another's page":             {"https://login.honest.example/authorize", "auth.acme.example"},
+		"its own":                    {"", ""},
+		"control: of the same owner": {"https://accounts.acme.example/authorize", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGranted(t)
+			g.world.Serve("mcp.acme.example", testkit.OriginConfig{Handler: testkit.NewProtectedResource(g.auth.Issuer)})
+			if err := g.broker.AddProvider(t.Context(), vaultfile.Provider{Name: "tools", TOML: mcp}); err != nil {
+				t.Fatal(err)
+			}
+			if c.page != "" {
+				g.auth.SetMetadata("authorization_endpoint", c.page)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			seen := &looker{cancel: cancel}
+			login := vaultfile.Login{Profile: "work", Provider: "tools", Base: "https://mcp.acme.example", Method: "oauth"}
+			_, _ = g.broker.LoginOAuth(ctx, OAuthLogin{Login: login, Screen: seen, Flow: FlowCode})
+			if seen.visit.URL == "" || seen.visit.Takes != c.want {
+				t.Errorf("sent to %s, and told that it goes to %q", seen.visit.URL, seen.visit.Takes)
+			}
+			if c.want != "" && !strings.Contains(seen.visit.Elsewhere(), "at login.honest.example goes to "+c.want) {
+				t.Errorf("told: %s", seen.visit.Elsewhere())
+			}
+		})
+	}
+}
+
+// looker is a Screen that looks and goes away.
+type looker struct {
+	visit  Visit
+	cancel func()
+}
+
+func (l *looker) Visit(v Visit) { l.visit = v; l.cancel() }
+
+func (l *looker) Redirected(ctx context.Context) (string, error) {
+	<-ctx.Done()
+	return "", ctx.Err()
+}

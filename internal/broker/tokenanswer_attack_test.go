@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"kb/internal/secret"
 	"kb/vaultfile"
 )
 
@@ -80,5 +82,18 @@ func TestAttackManyClients(t *testing.T) {
 	}
 	if got := g.ask(s); got.status != http.StatusOK {
 		t.Errorf("after all that: status %d", got.status)
+	}
+}
+
+// TestAttackTokenWithoutASignature: a JWT that nobody signed opens what it opens
+// without one, so that its claims are not for the agent.
+func TestAttackTokenWithoutASignature(t *testing.T) {
+	const head, claims = "eyJhbGciOiJub25lIn0", "eyJzdWIiOiJtZSJ9"
+	if got := shaped(secret.New(head+"."+claims+"."), "acme_x"); got != "acme_x" {
+		t.Errorf("the agent gets %q, which is the token", got)
+	}
+	// Positive control: a signed one's claims are for it.
+	if got := shaped(secret.New(head+"."+claims+".c2lnbmF0dXJl"), "acme_x"); !strings.HasPrefix(got, head+"."+claims+".") || strings.Contains(got, "c2lnbmF0dXJl") {
+		t.Errorf("control: the agent gets %q", got)
 	}
 }
