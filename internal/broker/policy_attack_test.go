@@ -273,7 +273,7 @@ func TestAttackLineOfAnotherVault(t *testing.T) {
 func (f *fixture) waitingOr(s *Session, ended <-chan outcome, name string) *control.Request {
 	f.Helper()
 	for {
-		changed := s.WaitingChanged()
+		changed := s.Changed()
 		if list := s.Waiting(); len(list) == 1 {
 			return &list[0]
 		}

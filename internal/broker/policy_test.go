@@ -73,7 +73,7 @@ func (f *fixture) waiting(s *Session, n int) []control.Request {
 	f.Helper()
 	late := time.After(20 * time.Second)
 	for {
-		changed := s.WaitingChanged()
+		changed := s.Changed()
 		list := s.Waiting()
 		if len(list) == n {
 			return list
@@ -158,9 +158,8 @@ func TestPolicyEffects(t *testing.T) {
 	if got := send(http.MethodDelete, apiUser); got.status != http.StatusOK {
 		t.Errorf("after the line was removed: %d %+v", got.status, got.refusal)
 	}
-	requests, injected, refused := s.Counts()
-	if requests != 5 || injected != 4 || refused != 1 {
-		t.Errorf("counted %d requests, %d with a credential, %d refused", requests, injected, refused)
+	if now := s.Status(); now.Requests != 5 || now.Injected != 4 || now.Denied != 1 {
+		t.Errorf("counted %d requests, %d with a credential, %d refused", now.Requests, now.Injected, now.Denied)
 	}
 }
 

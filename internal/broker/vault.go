@@ -324,17 +324,6 @@ func ForgetVault(ctx context.Context, o Options, name string) (path string, err 
 	return v.path, b.store.RemoveVault(ctx, name)
 }
 
-// ContentsOf are the records of a vault by its name. They must not be changed.
-func (b *Broker) ContentsOf(name string) (vaultfile.Contents, error) {
-	v, err := b.vault(name)
-	if err != nil {
-		return vaultfile.Contents{}, err
-	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return v.contents, nil
-}
-
 // All is the records of every vault that is open. A profile of another vault
 // than the default one is VAULT/NAME in it, also where a rule, a login or
 // another profile of that vault names it. It must not be changed.
