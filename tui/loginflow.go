@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -223,7 +224,7 @@ func (d *loginDialog) key(msg tea.KeyMsg) (tea.Cmd, bool) {
 		return d.waitingKey(msg)
 	}
 	switch key := msg.String(); {
-	case key == "esc" || key == "q" || key == "enter":
+	case key == "esc" || key == "q" || key == "enter" && d.err == nil:
 		return nil, true
 	case d.err == nil:
 	case key == "r":
@@ -259,11 +260,25 @@ func (d *loginDialog) next() tea.Cmd {
 			return ask(d.ctx, &d.world.providers, d.backend.Providers)
 		}
 		return nil
-	case d.fresh && !d.placed:
+	case d.fresh && !d.placed && !d.onlyPlace():
 		d.askWhere()
 		return nil
 	}
+	d.placed = true
 	return d.look()
+}
+
+// onlyPlace reports whether there is nothing to ask about where the login goes: there
+// is one profile, and it has no login at the provider that this could be beside.
+func (d *loginDialog) onlyPlace() bool {
+	profiles := d.world.profiles.value.Profiles
+	if len(profiles) != 1 || !d.world.logins.loaded {
+		return false
+	}
+	d.want.Profile = profiles[0].Name
+	return !slices.ContainsFunc(d.world.logins.value, func(l Login) bool {
+		return l.Profile == d.want.Profile && l.Provider == d.want.Provider
+	})
 }
 
 // look asks what a person has to give.

@@ -184,24 +184,28 @@ func (p *picker) view(w, h int) []string {
 		}
 		return append(lines, p.theme.Paint(draw.Muted, p.theme.Fit(none, w)))
 	}
+	key, text := 0, 0
+	for _, e := range p.found {
+		key, text = max(key, draw.Width(draw.Clean(e.key))), max(text, draw.Width(e.said()))
+	}
+	key = min(key, w/3)
+	var below []string
+	if 4+key+text > w && h > 8 {
+		h -= 3
+		below = p.whole(w)
+	}
 	p.top = max(0, min(p.top, p.cursor, len(p.found)-h))
 	if p.cursor >= p.top+h {
 		p.top = p.cursor - h + 1
 	}
-	key := 0
-	for _, e := range p.found {
-		key = max(key, draw.Width(draw.Clean(e.key)))
-	}
-	key = min(key, w/3)
 	for i, e := range p.found[p.top:min(len(p.found), p.top+h)] {
 		lead, role := "  ", draw.Plain
 		if p.top+i == p.cursor {
 			lead, role = "> ", draw.Selected
 		}
-		text := draw.Clean(e.text)
+		text := e.said()
 		if e.off != "" {
 			role = draw.Muted
-			text += "  (" + draw.Clean(e.off) + ")"
 		}
 		line := lead
 		if key > 0 {
@@ -209,5 +213,29 @@ func (p *picker) view(w, h int) []string {
 		}
 		lines = append(lines, p.theme.Paint(role, p.theme.Fit(line+text, w)))
 	}
-	return lines
+	return append(lines, below...)
+}
+
+// said is the text of an entry in the list.
+func (e entry) said() string {
+	if e.off != "" {
+		return draw.Clean(e.text) + "  (" + draw.Clean(e.off) + ")"
+	}
+	return draw.Clean(e.text)
+}
+
+// whole is the entry under the cursor without a cut, in the three lines below a list
+// in which some are cut.
+func (p *picker) whole(w int) []string {
+	lines := []string{""}
+	if e, ok := p.selected(); ok {
+		lines = append(lines, draw.Wrap(e.said(), w)...)
+	}
+	for len(lines) < 3 {
+		lines = append(lines, "")
+	}
+	for i, line := range lines[:3] {
+		lines[i] = p.theme.Paint(draw.Muted, p.theme.Fit(line, w))
+	}
+	return lines[:3]
 }
