@@ -104,6 +104,7 @@ type loginDialog struct {
 	want     LoginRequest // what is known, but never a value of a field
 	fresh    bool         // a person says for which profile, and as what
 	settings bool         // all that can be set is asked for
+	finding  bool         // what profiles and logins there are is being asked
 	placed   bool         // profile and name are said
 	chosen   bool         // the way in is
 	texts    map[string]string
@@ -197,6 +198,11 @@ func (d *loginDialog) update(msg tea.Msg) (tea.Cmd, bool) {
 		if d.flow != nil && msg.flow == d.flow.number {
 			return d.ended(msg)
 		}
+	case answer[Profiles], answer[[]Login]:
+		if d.finding {
+			d.finding = false
+			return d.next(), false
+		}
 	case answer[[]Provider]:
 		if d.page == loginAsks && d.want.Provider == "" {
 			d.chooseProvider() // the catalogue has come
@@ -260,19 +266,42 @@ func (d *loginDialog) next() tea.Cmd {
 			return ask(d.ctx, &d.world.providers, d.backend.Providers)
 		}
 		return nil
-	case d.fresh && !d.placed && !d.onlyPlace():
-		d.askWhere()
-		return nil
+	case d.fresh && !d.placed:
+		if cmd, known := d.places(); !known {
+			d.page, d.inner, d.finding = loginLooks, nil, true
+			return cmd
+		}
+		if !d.onlyPlace() {
+			d.askWhere()
+			return nil
+		}
 	}
 	d.placed = true
 	return d.look()
+}
+
+// places reports whether it is known which profiles and logins there are, just now;
+// else the command asks.
+func (d *loginDialog) places() (cmd tea.Cmd, known bool) {
+	w := &d.world
+	if w.profiles.loaded && !w.profiles.busy && w.logins.loaded && !w.logins.busy {
+		return nil, true
+	}
+	var cmds []tea.Cmd
+	if !w.profiles.loaded && !w.profiles.busy {
+		cmds = append(cmds, ask(d.ctx, &w.profiles, d.backend.Profiles))
+	}
+	if !w.logins.loaded && !w.logins.busy {
+		cmds = append(cmds, ask(d.ctx, &w.logins, d.backend.Logins))
+	}
+	return tea.Batch(cmds...), false
 }
 
 // onlyPlace reports whether there is nothing to ask about where the login goes: there
 // is one profile, and it has no login at the provider that this could be beside.
 func (d *loginDialog) onlyPlace() bool {
 	profiles := d.world.profiles.value.Profiles
-	if len(profiles) != 1 || !d.world.logins.loaded {
+	if len(profiles) != 1 {
 		return false
 	}
 	d.want.Profile = profiles[0].Name

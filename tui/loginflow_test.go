@@ -168,6 +168,27 @@ func TestNothingToAskWhereALoginGoes(t *testing.T) {
 	}
 }
 
+// TestLoginWaitsForProfiles: who is quicker than the vault is asked what is so, and
+// not what was before.
+func TestLoginWaitsForProfiles(t *testing.T) {
+	t.Parallel()
+	f := full()
+	f.form = keyForm()
+	f.form.Ways, f.form.Exists = f.form.Ways[:1], false
+	f.logins, f.profiles.Profiles = nil, f.profiles.Profiles[1:]
+	b := newBoard(t, f, 100, 30)
+	b.press("4")
+	late := ask(b.m.ctx, &b.m.world.profiles, f.Profiles)
+	b.press("l")
+	if frame := b.frame(); strings.Contains(frame, "API key") || strings.Contains(frame, "that gets the login") {
+		t.Errorf("it does not wait:\n%s", frame)
+	}
+	b.run(late)
+	if frame := b.frame(); !strings.Contains(frame, "API key") {
+		t.Errorf("it does not go on:\n%s", frame)
+	}
+}
+
 // TestEnterKeepsAnError: a key that goes on everywhere else throws nothing away.
 func TestEnterKeepsAnError(t *testing.T) {
 	t.Parallel()
