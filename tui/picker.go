@@ -81,22 +81,36 @@ func (e entry) name() string {
 	return e.key + " " + does
 }
 
-// search finds the entries that have all that is typed: those with its words
-// first, then those whose name has its letters in order.
+// begins reports whether an entry's key or text goes on from what is typed: for a
+// command with or without the "kb" before it.
+func (e entry) begins(typed string) bool {
+	typed = strings.ToLower(typed)
+	for _, text := range []string{e.key, strings.TrimPrefix(e.key, "kb "), e.text} {
+		if strings.HasPrefix(strings.ToLower(text), typed) {
+			return true
+		}
+	}
+	return false
+}
+
+// search finds the entries that have all that is typed: those that begin with it
+// first, then those with its words, then those whose name has its letters in order.
 func (p *picker) search() {
 	typed := p.in.value()
 	p.found = p.found[:0]
-	var loose []entry
+	var words, loose []entry
 	for _, e := range p.entries {
 		text := e.key + " " + e.text + " " + e.also
 		switch {
-		case matches(strings.TrimLeft(typed, "! "), text):
+		case typed != "" && e.begins(typed):
 			p.found = append(p.found, e)
+		case matches(strings.TrimLeft(typed, "! "), text):
+			words = append(words, e)
 		case (p.strict == nil || !p.strict(typed)) && inOrder(typed, e.name()):
 			loose = append(loose, e)
 		}
 	}
-	p.found = append(p.found, loose...)
+	p.found = append(append(p.found, words...), loose...)
 	if p.other != nil {
 		if e, ok := p.other(typed); ok {
 			p.found = append(p.found, e)

@@ -172,7 +172,7 @@ func ruleIDs(ctx context.Context, a *app) (out []cobra.Completion) {
 		return nil
 	}
 	for _, r := range b.All().Rules {
-		out = append(out, completion(r.ID, "%s gets %s", describeRule(r), b.Show(r.Profile)))
+		out = append(out, completion(r.ID, "%s gets %s", r.Conditions(), b.Show(r.Profile)))
 	}
 	return out
 }

@@ -43,6 +43,25 @@ func TestFitIsExact(t *testing.T) {
 	}
 }
 
+// TestWrapBreaksAPathAtSlashes: a path is read in its parts, and nothing of it is
+// lost. What fits a line stays whole.
+func TestWrapBreaksAPathAtSlashes(t *testing.T) {
+	t.Parallel()
+	const path = "api.github.com/repos/acme/api/issues"
+	for w, want := range map[int]string{
+		20: "POST api.github.com/|repos/acme/api/|issues",
+		40: "POST |api.github.com/repos/acme/api/issues",
+	} {
+		lines := draw.Wrap("POST "+path, w)
+		for i := range lines {
+			lines[i] = strings.TrimRight(lines[i], " ")
+		}
+		if got := strings.Join(lines, "|"); got != strings.ReplaceAll(want, " |", "|") {
+			t.Errorf("in %d cells: %q, want %q", w, got, want)
+		}
+	}
+}
+
 func TestPanelAndTableAreExact(t *testing.T) {
 	t.Parallel()
 	theme := draw.NewTheme(draw.ThemeOptions{})
