@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"kb/internal/broker"
 	"kb/internal/hint"
@@ -60,6 +59,7 @@ var offeredFlags = map[string]offer{
 	"git":       words("read", "write"),
 	"for":       words("1h", "8h", "24h", "168h"),
 	"since":     words("1h", "1d", "7d"),
+	"output":    nil, // see pathWords
 }
 
 // pathWords are the verbs and flags whose words are paths, which the shell completes.
@@ -97,22 +97,19 @@ func completes(a *app, cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
-	flag := func(f *pflag.Flag) {
-		if f.Value.Type() == "bool" {
-			return
+	for name, o := range offeredFlags {
+		f := cmd.LocalFlags().Lookup(name)
+		if f == nil || f.Value.Type() == "bool" {
+			continue
 		}
-		_ = cmd.RegisterFlagCompletionFunc(f.Name, func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			if directive, ok := pathWords[path+" --"+f.Name]; ok {
+		directive, isPath := pathWords[path+" --"+name]
+		_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if isPath {
 				return nil, directive
 			}
-			if o := offeredFlags[f.Name]; o != nil {
-				return beginning(begun, o(cmd.Context(), a)), cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
+			return beginning(begun, o(cmd.Context(), a)), cobra.ShellCompDirectiveNoFileComp
 		})
 	}
-	cmd.LocalNonPersistentFlags().VisitAll(flag)
-	cmd.PersistentFlags().VisitAll(flag)
 }
 
 // beginning are the words that go on from what is typed.

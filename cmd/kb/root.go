@@ -96,6 +96,7 @@ func wholeRoot(a *app) *cobra.Command {
 		cmd.GroupID = c.group
 		root.AddCommand(cmd)
 	}
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	completes(a, root)
 	return root
 }

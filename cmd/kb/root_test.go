@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // A verb's help is the same whether it was made alone or with all others, and
@@ -72,10 +71,12 @@ func TestCompletionTables(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		known[cmd.CommandPath()] = true
-		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			flags[f.Name] = true
-			known[cmd.CommandPath()+" --"+f.Name] = true
-		})
+		for name := range offeredFlags {
+			if cmd.LocalFlags().Lookup(name) != nil {
+				flags[name] = true
+				known[cmd.CommandPath()+" --"+name] = true
+			}
+		}
 		if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil {
 			t.Errorf("%s: a shell would complete its words as files", cmd.CommandPath())
 		}
