@@ -62,6 +62,19 @@ func TestWrapBreaksAPathAtSlashes(t *testing.T) {
 	}
 }
 
+// TestWrapBeginsLinesWithWords: the blank at which a line was broken is on neither
+// side, also where the line is full to the last cell. What was indented stays so.
+func TestWrapBeginsLinesWithWords(t *testing.T) {
+	t.Parallel()
+	got := draw.Wrap("1:30; no answer until then is a denial", 27)
+	if len(got) != 2 || strings.TrimRight(got[0], " ") != "1:30; no answer until then" || got[1] != "is a denial" {
+		t.Errorf("%q", got)
+	}
+	if got := draw.Wrap("    kb exec -- claude", 40); len(got) != 1 || got[0] != "    kb exec -- claude" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestPanelAndTableAreExact(t *testing.T) {
 	t.Parallel()
 	theme := draw.NewTheme(draw.ThemeOptions{})

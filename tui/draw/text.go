@@ -74,7 +74,16 @@ func Wrap(s string, w int) []string {
 		}
 		s = strings.Join(words, " ")
 	}
-	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	var lines []string
+	for part := range strings.SplitSeq(s, "\n") {
+		for i, line := range strings.Split(ansi.Wrap(part, w, ""), "\n") {
+			if i > 0 { // the blank behind a line that is full
+				line = strings.TrimLeft(line, " ")
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // atSlashes breaks a word behind those of its slashes that keep lines of at most w
