@@ -140,6 +140,7 @@ func newHelp() *cobra.Command {
 				return usage(cmd.Root(), unknownCommand(cmd.Root(), strings.Join(args, " ")))
 			}
 			about.InitDefaultHelpFlag()
+			about.InitDefaultVersionFlag()
 			return about.Help()
 		},
 	}
