@@ -55,7 +55,7 @@ func (s *shared) auditCells(e requestEvent) []draw.Cell {
 		last = draw.Clean(e.inShort())
 	}
 	return []draw.Cell{
-		{Text: clockTime(e.Time.In(s.now().Location()))},
+		{Text: clockTime(e.Time.In(s.zone()))},
 		{Text: draw.Clean(e.Session)},
 		{Text: draw.Clean(e.word()), Role: actionRole(e)},
 		{Text: draw.Clean(s.shortIn(e.what()))},
@@ -160,7 +160,7 @@ func (s *shared) waits(e requestEvent) (left string, ok bool) {
 		}
 		for _, r := range of.Waiting {
 			if e.Detail == "waits as "+r.ID { // the broker's words
-				return countdown(r.Deadline, s.now()), true
+				return s.countdown(r.Deadline), true
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func (s *shared) waits(e requestEvent) (left string, ok bool) {
 // eventFacts are what is known of an event, the most wanted first; the bars of its
 // session's rate take at most bars cells.
 func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
-	zone := s.now().Location()
+	zone := s.zone()
 	who := "session " + e.Session
 	if e.Profile != "" {
 		who += "  profile " + e.Profile
@@ -217,7 +217,9 @@ func (s *auditLog) spark(session string, w int) (bars string, n int, minutes str
 	if session == "" || steps <= 0 {
 		return "", 0, ""
 	}
-	counts := s.rates.last(session, s.now(), steps)
+	now := s.read()
+	s.until(now.Truncate(rateStep).Add(rateStep))
+	counts := s.rates.last(session, now, steps)
 	for _, c := range counts {
 		n += c
 	}

@@ -158,7 +158,7 @@ func TestGraceOfWhatAppearsByItself(t *testing.T) {
 	t.Parallel()
 	now := at
 	b := newBoard(t, full(), 100, 30)
-	b.m.now = func() time.Time { return now }
+	b.m.read = func() time.Time { return now }
 	after := func(d time.Duration) { now = now.Add(d) }
 	yes := 0
 	appear := func() {
@@ -201,7 +201,7 @@ func TestErrorsStayUntilEsc(t *testing.T) {
 	t.Parallel()
 	now := at
 	b := newBoard(t, full(), 100, 30)
-	b.m.now = func() time.Time { return now }
+	b.m.read = func() time.Time { return now }
 	line := func() string { return strings.Split(b.frame(), "\n")[28] }
 	b.send(done{what: "refresh linear", err: errTwoLines})
 	b.send(done{what: "sync", err: errFake})

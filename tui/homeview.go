@@ -168,7 +168,7 @@ func (s *home) loginPanel(w, h int) []string {
 				{Text: draw.Mark(role) + " " + draw.Clean(loginName(l.LoginKey)), Role: role},
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.State), Role: role},
-				{Text: expires(&l, s.now())},
+				{Text: s.expires(&l)},
 				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		})

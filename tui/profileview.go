@@ -81,7 +81,6 @@ func (s *profiles) table(w, h int) []string {
 		columns, draw.Column{Title: "RULES", Width: 5, Right: true}, draw.Column{Title: "LOGINS", Width: 6, Right: true},
 		draw.Column{Title: "USED", Width: 8, Drop: 2},
 	)
-	now := s.now()
 	s.list.away = s.panel != panelProfiles
 	return s.theme.Panel(draw.Panel{
 		Title: "Profiles", Focused: s.panel == panelProfiles, Foot: place(s.list.cursor, len(s.list.shown)),
@@ -95,7 +94,7 @@ func (s *profiles) table(w, h int) []string {
 				cells = append(cells, draw.Cell{Text: draw.Clean(p.Vault), Role: draw.Muted})
 			}
 			return append(cells, draw.Cell{Text: fmt.Sprint(len(p.Rules))}, draw.Cell{Text: fmt.Sprint(p.Logins)},
-				draw.Cell{Text: ago(p.LastUsed, now), Role: draw.Muted})
+				draw.Cell{Text: s.ago(p.LastUsed), Role: draw.Muted})
 		}),
 	}, w, h)
 }
@@ -210,13 +209,12 @@ func (s *profiles) pinsPanel(w, h int) []string {
 	if len(below) > max(0, h-5) {
 		below = below[:max(0, h-5)]
 	}
-	now := s.now()
 	lines := section(s, &s.pins, panelPins, "Pins of "+draw.Clean(s.of), "No directory is pinned to it yet: the first kb exec in one does.", columns, w, h-len(below), func(p Pin) []draw.Cell {
 		mark, role := "  ", draw.Plain
 		if p.Changed {
 			mark, role = "! ", draw.Attention
 		}
-		return []draw.Cell{{Text: mark + draw.Clean(s.short(p.Dir)), Role: role}, {Text: ago(p.When, now), Role: draw.Muted}}
+		return []draw.Cell{{Text: mark + draw.Clean(s.short(p.Dir)), Role: role}, {Text: s.ago(p.When), Role: draw.Muted}}
 	})
 	if len(below) == 0 {
 		return lines

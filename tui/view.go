@@ -4,20 +4,53 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
 	"kb/tui/draw"
 )
 
+// frame is what was drawn last.
+type frame struct {
+	text  string
+	drawn time.Time // by the calendar: a clock may be set
+	until time.Time // when something in it ends by itself; zero: never
+	again bool      // it was the same as the one before, and was told apart from it
+}
+
+// right reports whether time alone has changed nothing in a frame.
+func (f *frame) right(now time.Time) bool {
+	return !now.Before(f.drawn) && (f.until.IsZero() || now.Before(f.until))
+}
+
+// sameAgain tells a frame from the same one before it, and nobody sees it: a reset
+// of colours. bubbletea forgets a frame that it has painted, and copies one that is on
+// the screen already 60 times a second, to compare it (flush, standard_renderer.go).
+const sameAgain = "\x1b[m"
+
 // View implements tea.Model.
 func (m *Model) View() string {
+	f := frame{drawn: m.read().Round(0)}
+	m.clock.right = time.Time{}
+	f.text = m.draw()
+	f.until = m.clock.right
+	f.again = f.text == m.frame.text && !m.frame.again
+	m.frame = f
+	if f.again {
+		return f.text + sameAgain
+	}
+	return f.text
+}
+
+func (m *Model) draw() string {
 	if m.w == 0 {
 		return ""
 	}
 	if m.here == layoutTiny {
 		return m.theme.Fit(fmt.Sprintf("kb needs 40x12, this is %dx%d", m.w, m.h), m.w)
 	}
+	m.noteEnds()
 	lines := m.head()
 	body := m.h - len(lines) - 2
 	if p := m.page(); p != nil {
@@ -31,6 +64,19 @@ func (m *Model) View() string {
 		text = draw.ASCII(text)
 	}
 	return text
+}
+
+// noteEnds notes when what ends by itself does, on whatever screen: a note, and what
+// waits for a person.
+func (m *Model) noteEnds() {
+	if m.notices.note != "" {
+		m.until(m.notices.at.Add(noteLasts))
+	}
+	for _, r := range m.world.waiting() {
+		if !r.Deadline.IsZero() {
+			m.until(r.Deadline)
+		}
+	}
 }
 
 // tab is where a screen's name stands.
@@ -140,7 +186,7 @@ func (m *Model) vaultParts(waiting int) []part {
 				text = "vault unlocked"
 			}
 			if !s.value.Locks.IsZero() {
-				text = "vault locks in " + countdown(s.value.Locks, m.now())
+				text = "vault locks in " + m.countdown(s.value.Locks)
 			}
 		}
 		parts = append(parts, part{text, role})
