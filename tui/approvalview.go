@@ -51,10 +51,10 @@ func (s *shared) failed(title string, err error, w, h int) []string {
 
 func (s *approvals) table(w, h int) []string {
 	columns := []draw.Column{
-		{Title: "SESSION", Width: 8},
+		{Title: "SESSION", Width: 8, Drop: 3},
 		{Title: "PROFILE", Width: 10, Drop: 1},
 		{Title: "METHOD", Width: 6},
-		{Title: "REQUEST", Width: 12, Grow: true},
+		{Title: "REQUEST", Width: 14, Grow: true}, // the host, whatever else goes
 		{Title: "LOGIN", Width: 10, Drop: 2},
 		{Title: "LEFT", Width: 5, Right: true},
 	}

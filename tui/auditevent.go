@@ -52,7 +52,7 @@ func (s *shared) auditCells(e requestEvent) []draw.Cell {
 	if left, ok := s.waits(e); ok {
 		last = "waits " + left
 	} else if last == "" || e.Denied() || e.Error != "" {
-		last = draw.Clean(e.why())
+		last = draw.Clean(e.inShort())
 	}
 	return []draw.Cell{
 		{Text: clockTime(e.Time.In(s.zone()))},
@@ -112,6 +112,28 @@ func (e *requestEvent) why() string {
 		}
 	}
 	return strings.Join(words, ": ")
+}
+
+// ends are what came of requests that waited for a person, by the broker's codes.
+var ends = map[string]string{
+	"approval-timeout":   "nobody answered in time",
+	"approval-denied":    "a person said no",
+	"approval-abandoned": "it ended while it waited",
+	"approval-full":      "too many waited already",
+}
+
+// inShort is why in the column of a table, where the beginning is all that is seen:
+// what came of a request that waited, or the policy line that denies.
+func (e *requestEvent) inShort() string {
+	if end := ends[e.Error]; end != "" {
+		return end
+	}
+	if i := strings.LastIndex(e.Reason, "policy "); i >= 0 && e.Error == "policy-denied" {
+		if _, line, ok := strings.Cut(e.Reason[i:], ": "); ok {
+			return "policy: " + line
+		}
+	}
+	return e.why()
 }
 
 func actionRole(e requestEvent) draw.Role {

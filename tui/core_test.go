@@ -261,6 +261,14 @@ func TestPalette(t *testing.T) {
 	if b.m.at != screenLogins || !slices.Contains(f.done(), "refresh /") {
 		t.Errorf("screen %d, did %q", b.m.at+1, f.done())
 	}
+	// What begins as it is typed comes before what has the words somewhere.
+	b.m.verbs = func() []Verb { return []Verb{{"kb vault edit", "edit the vault"}, {"kb policy add", "add a line"}} }
+	p := b.m.palette()
+	p.in.set("policy a")
+	p.search()
+	if e, _ := p.selected(); e.key != "kb policy add" {
+		t.Errorf("policy a finds %q first", e.key+" "+e.text)
+	}
 	b.press(":", "vault edit", "enter")
 	b.press(":", `kb rule add work --dir "~/my src"`, "enter")
 	if did := f.done(); !slices.Contains(did, "kb vault edit") || !slices.Contains(did, "kb rule add work --dir ~/my src") {

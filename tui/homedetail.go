@@ -70,9 +70,14 @@ func (s *home) sessionFacts(one *Session, w int) []string {
 		return lines
 	}
 	lines = append(lines, "", s.theme.Paint(draw.Muted, s.theme.Fit("Hosts with a login", w)))
+	wide := 0
+	for _, host := range one.Hosts {
+		wide = max(wide, draw.Width(draw.Clean(host.Host)))
+	}
+	wide = min(wide, max(1, w-14)) // the provider's name is behind it
 	for _, host := range one.Hosts {
 		role := s.loginRole(host.Profile, host.Provider)
-		lines = append(lines, s.theme.Paint(role, s.theme.Fit(draw.Clean(fmt.Sprintf("%s %-20s %s", draw.Mark(role), host.Host, host.Provider)), w)))
+		lines = append(lines, s.theme.Paint(role, s.theme.Fit(draw.Mark(role)+" "+s.theme.Fit(draw.Clean(host.Host), wide)+"  "+draw.Clean(host.Provider), w)))
 	}
 	return lines
 }

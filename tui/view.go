@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,9 +82,21 @@ func (m *Model) noteEnds() {
 // tab is where a screen's name stands.
 type tab struct{ line, from, to, screen int }
 
+// Where the screens' names have a line of their own: below 96 columns they stand
+// closer, and a terminal of 80 by 24, which is what most open with, has them.
+const (
+	tightTabs     = 80
+	tightTabsHigh = 24
+)
+
+// tabbed reports whether there is room for the names of all screens.
+func (m *Model) tabbed() bool {
+	return m.here == layoutFull || m.here == layoutCompact && m.w >= tightTabs && m.h >= tightTabsHigh
+}
+
 // tabs are the places of the screens' names; none where there is no room for them.
 func (m *Model) tabs() []tab {
-	if m.here != layoutFull {
+	if !m.tabbed() {
 		return nil
 	}
 	var tabs []tab
@@ -98,15 +111,27 @@ func (m *Model) tabs() []tab {
 
 // tabText is a screen's name in the line of tabs.
 func (m *Model) tabText(i, waiting int) string {
-	name := fmt.Sprintf("%d %s", i+1, m.screens[i].name())
+	name := m.tabName(i)
+	tight := m.here != layoutFull
 	if i == screenApprovals && waiting > 0 {
-		name += fmt.Sprintf(" %d!", waiting)
+		if tight { // the line above says how many
+			name += "!"
+		} else {
+			name += fmt.Sprintf(" %d!", waiting)
+		}
 	}
-	if i == m.at {
+	switch {
+	case i == m.at && tight:
+		return "[" + name + "] "
+	case i == m.at:
 		return "[" + name + "]"
+	case tight:
+		return name + " "
 	}
 	return " " + name + " "
 }
+
+func (m *Model) tabName(i int) string { return fmt.Sprintf("%d %s", i+1, m.screens[i].name()) }
 
 // head is the line of what is where, and the tabs; on a small screen one line of
 // both.
@@ -117,8 +142,8 @@ func (m *Model) head() []string {
 	if standing.value.Profile == "" && standing.loaded {
 		profile, role = "no profile", draw.Attention
 	}
-	if m.here != layoutFull {
-		left := fmt.Sprintf(" kb %s %d/%d", m.tabText(m.at, 0), m.at+1, len(m.screens))
+	if !m.tabbed() {
+		left := fmt.Sprintf(" kb [%s] %d/%d", m.tabName(m.at), m.at+1, len(m.screens))
 		right := []part{{strings.TrimPrefix(profile, "profile "), role}}
 		if waiting > 0 {
 			right = append(right, part{fmt.Sprintf("%d waiting!", waiting), draw.Attention})
@@ -206,6 +231,10 @@ func (m *Model) ends(left, right []part) string {
 	return draw.Exact(start+strings.Repeat(" ", room)+end, m.w)
 }
 
+// moves are the uses that a page with a list of its own has for its cursor: nobody
+// needs the bar for those.
+var moves = []string{"any.down", "any.up", "any.top", "any.end"}
+
 // inBar are the uses of every screen that the bar names, after its own.
 var inBar = []string{"any.enter", "any.filter", "any.palette", "any.help", "any.quit"}
 
@@ -227,7 +256,9 @@ func (m *Model) bar() string {
 	}
 	own := m.own()
 	for _, u := range own {
-		add(u.id, u.off)
+		if !slices.Contains(moves, u.id) {
+			add(u.id, u.off)
+		}
 	}
 	for _, u := range m.everywhere() {
 		for _, id := range inBar {
