@@ -80,7 +80,7 @@ func refuseAudit() *proxy.Refusal {
 }
 
 func refusePath() *proxy.Refusal {
-	r := refuse(CodePath, "the path can be read in two ways", "send a path without .., //, encoded slashes or encoded dots")
+	r := refuse(CodePath, "the path can be read in two ways", "send a path without .., //, encoded slashes or encoded dots, and none in a field (X-Original-URL)")
 	r.Status = http.StatusBadRequest
 	return r
 }

@@ -89,8 +89,9 @@ type Request struct {
 	Repository string    `json:"repository,omitempty"`
 	Git        string    `json:"git,omitempty"` // "read" or "write" for git's own requests
 	Mint       bool      `json:"mint,omitempty"`
-	Policy     string    `json:"policy"` // id of the line that asks
-	Rule       string    `json:"rule"`   // that line in words: "ask POST at linear"
+	Websocket  bool      `json:"websocket,omitempty"` // opens one: what goes over it is not read, and nobody is asked
+	Policy     string    `json:"policy"`              // id of the line that asks
+	Rule       string    `json:"rule"`                // that line in words: "ask POST at linear"
 	Agent      string    `json:"agent"`
 	Dir        string    `json:"dir"`
 	Body       int64     `json:"body"` // bytes; -1 when the client does not say

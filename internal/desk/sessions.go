@@ -172,7 +172,7 @@ func sessionOf(s control.Status) tui.Session {
 func requestOf(r control.Request) tui.Request {
 	return tui.Request{
 		ID: r.ID, Session: r.Session, Profile: r.Profile, Provider: r.Provider, Login: r.Login, Method: r.Method,
-		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Rule: r.Rule, Policy: r.Policy,
+		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Websocket: r.Websocket, Rule: r.Rule, Policy: r.Policy,
 		Agent: r.Agent, Dir: r.Dir, Body: r.Body, Type: r.Type, Asked: r.Asked, Deadline: r.Deadline,
 	}
 }
@@ -180,7 +180,7 @@ func requestOf(r control.Request) tui.Request {
 func controlRequest(r tui.Request) control.Request {
 	return control.Request{
 		ID: r.ID, Session: r.Session, Profile: r.Profile, Provider: r.Provider, Login: r.Login, Method: r.Method,
-		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Rule: r.Rule, Policy: r.Policy,
+		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Websocket: r.Websocket, Rule: r.Rule, Policy: r.Policy,
 		Agent: r.Agent, Dir: r.Dir, Body: r.Body, Type: r.Type, Asked: r.Asked, Deadline: r.Deadline,
 	}
 }
