@@ -16,3 +16,11 @@ func (f Field) Fits(value secret.Value) bool {
 	shape, err := regexp.Compile(f.Pattern)
 	return err != nil || shape.MatchString(value.Reveal())
 }
+
+// Title is what a person knows the field as: the vendor's word for it, else its name.
+func (f Field) Title() string {
+	if f.Label != "" {
+		return f.Label
+	}
+	return f.Name
+}

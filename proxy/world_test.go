@@ -55,13 +55,27 @@ type world struct {
 }
 
 type clock struct {
-	offset atomic.Int64
-	set    atomic.Int64 // the machine's clock, by hand
+	offset  atomic.Int64
+	set     atomic.Int64 // the machine's clock, by hand
+	stopped atomic.Pointer[time.Time]
 }
 
 func (c *clock) now() time.Time          { return c.steady().Add(time.Duration(c.set.Load())) }
-func (c *clock) steady() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+// stop has the clock move by hand alone.
+func (c *clock) stop() {
+	now := time.Now()
+	c.stopped.Store(&now)
+}
+
+func (c *clock) steady() time.Time {
+	now := time.Now()
+	if at := c.stopped.Load(); at != nil {
+		now = *at
+	}
+	return now.Add(time.Duration(c.offset.Load()))
+}
 
 // testPolicy intercepts the names it has credentials for and tunnels the rest.
 type testPolicy struct {

@@ -59,16 +59,6 @@ func newApprovals(s *shared) *approvals {
 
 func requestKey(r Request) string { return r.Session + "\x00" + r.ID }
 
-// sameRequest compares what a person is shown. Times are compared as such: their
-// representation may differ from one answer of the session to the next.
-func sameRequest(a, b Request) bool {
-	if !a.Asked.Equal(b.Asked) || !a.Deadline.Equal(b.Deadline) {
-		return false
-	}
-	a.Asked, a.Deadline, b.Asked, b.Deadline = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	return a == b
-}
-
 func (s *approvals) name() string { return "Approvals" }
 
 func (s *approvals) opened() tea.Cmd {
@@ -122,7 +112,7 @@ func (s *approvals) changed() {
 	before, _ := s.list.selected()
 	s.list.set(shown)
 	after, ok := s.list.selected()
-	if ok && !sameRequest(before, after) {
+	if ok && !before.Same(after) {
 		s.fresh.begin(now)
 	}
 	if !ok || requestKey(before) != requestKey(after) {
@@ -258,7 +248,7 @@ func (s *approvals) answer(a Answer) tea.Cmd {
 	switch {
 	case !ok:
 		return nil
-	case !sameRequest(r, s.drawn), !s.fresh.over(s.now(), &s.typing):
+	case !r.Same(s.drawn), !s.fresh.over(s.now(), &s.typing):
 		return say(done{told: true, note: "nothing was answered: the request under the cursor has only just come; look at it first"})
 	}
 	if marked := s.marked(); len(marked) > 0 {

@@ -12,7 +12,7 @@ import (
 
 func (s *approvals) view(w, h int) []string {
 	r, any := s.list.selected()
-	if !any || !sameRequest(r, s.drawn) {
+	if !any || !r.Same(s.drawn) {
 		s.pager = pager{}
 	}
 	s.drawn, s.needs = r, 1 // what is not drawn below is not read
@@ -228,7 +228,7 @@ func (s *approvals) askSeveral(requests []Request, a Answer) tea.Cmd {
 func (s *approvals) sendWaiting(requests []Request, a Answer) tea.Cmd {
 	var left []Request
 	for _, r := range requests {
-		if now, ok := s.known[requestKey(r)]; ok && sameRequest(now, r) && !s.sent[requestKey(r)] {
+		if now, ok := s.known[requestKey(r)]; ok && now.Same(r) && !s.sent[requestKey(r)] {
 			left = append(left, r)
 		}
 	}

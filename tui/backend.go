@@ -18,7 +18,7 @@ type Backend interface {
 	Standing(ctx context.Context) (Standing, error)
 	// Watch calls changed whenever something may be different, until ctx ends:
 	// sessions, what waits, the vault, tokens. It calls at most some ten times a
-	// second.
+	// second. An error is a fault (see [Fault]), and ends the dashboard.
 	Watch(ctx context.Context, changed func(Change)) error
 
 	Sessions(ctx context.Context) ([]Session, error)

@@ -102,7 +102,7 @@ func (s *doctor) begin() tea.Cmd {
 			defer close(told)
 			defer func() {
 				if value := recover(); value != nil {
-					ended <- thrown{fault(value)}
+					ended <- thrown{Fault(value)}
 				}
 			}()
 			ended <- backend.Doctor(ctx, func(c Check) {

@@ -16,6 +16,7 @@ import (
 
 	"kb/internal/hint"
 	"kb/internal/plain"
+	"kb/internal/testkit"
 )
 
 // openers open each dialog that is not a screen's own.
@@ -167,7 +168,7 @@ func TestEverySize(t *testing.T) {
 						for _, name := range names {
 							draw(name, w, h)
 						}
-					case name == "hostile" && (!raceEnabled || turn%7 == 0):
+					case name == "hostile" && (!testkit.RaceEnabled || turn%7 == 0):
 						draw(names[turn%len(names)], w, h)
 					}
 				}

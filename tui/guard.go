@@ -60,13 +60,16 @@ func (g *guarded) guard(cmd tea.Cmd) tea.Cmd {
 
 // caught notes a panic and ends the dashboard. It is for defer.
 func (g *guarded) caught() {
-	value := recover()
-	if value == nil {
-		return
+	if value := recover(); value != nil {
+		g.crashed(Fault(value))
 	}
+}
+
+// crashed notes a fault and ends the dashboard.
+func (g *guarded) crashed(fault error) {
 	g.mu.Lock()
 	if g.fault == nil {
-		g.fault = fault(value)
+		g.fault = fault
 	}
 	g.mu.Unlock()
 	g.end()
@@ -82,9 +85,11 @@ func (g *guarded) crash() error {
 // with it, where it is caught.
 type thrown struct{ error }
 
-// fault is a panic as an error: what the runtime says, or the type of what kb or a
-// library threw, and the functions on the stack without their arguments.
-func fault(value any) error {
+// Fault is what recover has returned as an error: what the runtime says, or the type
+// of what kb or a library threw, and the functions on the stack without their
+// arguments. It is called by the function that recovers. A Backend returns it from
+// Watch where a goroutine of its own has panicked.
+func Fault(value any) error {
 	if t, ok := value.(thrown); ok {
 		return t.error
 	}

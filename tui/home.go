@@ -64,7 +64,7 @@ func newHome(s *shared, l *logins, a *auditLog) *home {
 		sessions: newList(func(s Session) string { return s.ID }, func(s Session) string {
 			return strings.Join([]string{s.ID, s.Profile, s.Agent, s.Dir, s.Remote, sessionState(&s)}, " ")
 		}),
-		logins: newList(func(l Login) string { return l.Profile + "\x00" + l.Provider + "\x00" + l.As }, func(l Login) string {
+		logins: newList(func(l Login) string { return l.row() }, func(l Login) string {
 			return strings.Join([]string{l.Profile, loginName(l.LoginKey), l.State, l.Account, l.Kind}, " ")
 		}),
 		events: newList(func(e homeEvent) string { return strconv.FormatInt(e.row, 10) }, func(e homeEvent) string {
@@ -236,8 +236,7 @@ func (s *home) useEnter() use {
 		if !ok {
 			u.off = "there is no login"
 		}
-		key := l.Profile + "\x00" + l.Provider + "\x00" + l.As
-		u.run = func() tea.Cmd { return func() tea.Msg { return goTo{screen: screenLogins, row: key} } }
+		u.run = func() tea.Cmd { return func() tea.Msg { return goTo{screen: screenLogins, row: l.row()} } }
 	case homeAudit:
 		e, ok := s.events.selected()
 		if !ok {

@@ -66,7 +66,7 @@ type use struct {
 	id   string
 	off  string // why it cannot be used now; "" if it can
 	line string // the command line that does the same to this row; "" for none
-	run  func() teaCmd
+	run  func() tea.Cmd
 }
 
 // keymap finds bindings by name and by key.

@@ -129,6 +129,10 @@ func (l *list[T]) mark() {
 	}
 }
 
+func (l *list[T]) filtered() string { return l.filter }
+func (l *list[T]) count() int       { return len(l.shown) }
+func (l *list[T]) place() string    { return place(l.cursor, len(l.shown)) }
+
 // chosen are the marked rows, or the one under the cursor where none is marked.
 func (l *list[T]) chosen() []T {
 	var rows []T

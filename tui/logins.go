@@ -39,7 +39,7 @@ type logins struct {
 
 func newLogins(s *shared) *logins {
 	return &logins{shared: s, list: newList(
-		func(l Login) string { return l.Profile + "\x00" + l.Provider + "\x00" + l.As },
+		func(l Login) string { return l.row() },
 		func(l Login) string {
 			return strings.Join([]string{l.Profile, l.Provider, l.As, l.State, l.Account, l.Kind, l.Reason}, " ")
 		})}
@@ -74,6 +74,9 @@ func (s *logins) current() string {
 	l, _ := s.list.selected()
 	return loginName(l.LoginKey)
 }
+
+// row is a login's key in a list.
+func (k LoginKey) row() string { return k.Profile + "\x00" + k.Provider + "\x00" + k.As }
 
 // loginName is how a login is called beside its profile: "github", "github (bot)".
 func loginName(k LoginKey) string {

@@ -67,21 +67,29 @@ func TestProvidersKeys(t *testing.T) {
 // in the catalogue.
 func TestManyProvidersAreDrawnAtOnce(t *testing.T) {
 	t.Parallel()
-	f := full()
-	for i := range 2000 {
-		p := f.providers[0]
-		p.Name = fmt.Sprintf("service-%04d", i)
-		f.providers = append(f.providers, p)
+	with := func(n int) *board {
+		f := full()
+		for i := range n {
+			p := f.providers[0]
+			p.Name = fmt.Sprintf("service-%04d", i)
+			f.providers = append(f.providers, p)
+		}
+		b := newBoard(t, f, 200, 60)
+		b.press("4")
+		return b
 	}
-	b := newBoard(t, f, 200, 60)
-	b.press("4")
-	began := time.Now()
-	const frames = 20
-	for range frames {
-		b.m.View()
+	// Of a busy machine the quickest of many frames is one that was not
+	// interrupted, and of the two kinds of frames one is as slow as the other.
+	few, many := with(100), with(20_000)
+	quickest := map[*board]time.Duration{few: time.Hour, many: time.Hour}
+	for range 20 {
+		for b := range quickest {
+			began := time.Now()
+			b.m.View()
+			quickest[b] = min(quickest[b], time.Since(began))
+		}
 	}
-	// 16 ms from key to repaint is the whole dashboard's; this machine may be busy.
-	if each := time.Since(began) / frames; each > 16*time.Millisecond {
-		t.Errorf("a frame takes %v", each)
+	if quickest[many] > 2*quickest[few] {
+		t.Errorf("a frame of 20,000 takes %v, one of 100 %v", quickest[many], quickest[few])
 	}
 }

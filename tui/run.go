@@ -50,25 +50,23 @@ func Run(ctx context.Context, o Options) error {
 	// A program that is killed, and one whose context ends, does not wait for its
 	// reader of keys and closes what that one reads from. One that quits does.
 	defer context.AfterFunc(life, p.Quit)()
-	watching := make(chan error, 1)
-	go func() {
-		defer close(watching)
+	var behind sync.WaitGroup
+	behind.Go(func() {
 		defer g.caught()
 		m.afterFirstFrame(life)
-		watching <- o.Backend.Watch(life, func(c Change) { p.Send(c) })
-	}()
-	following := make(chan struct{})
-	go func() {
-		defer close(following)
+		if fault := o.Backend.Watch(life, func(c Change) { p.Send(c) }); fault != nil {
+			g.crashed(fault)
+		}
+	})
+	behind.Go(func() {
 		defer g.caught()
 		m.afterFirstFrame(life)
 		follow(life, o.Backend, p.Send)
-	}()
+	})
 	_, err = p.Run()
 	cause := context.Cause(life)
 	end(nil)
-	_ = error(<-watching)
-	<-following
+	behind.Wait()
 	switch crash := g.crash(); {
 	case crash != nil:
 		return crash

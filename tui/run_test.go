@@ -199,6 +199,30 @@ func TestPanicRestoresTerminal(t *testing.T) {
 	}
 }
 
+// faulty is a backend that panics in a goroutine of its own.
+type faulty struct{ *fake }
+
+func (faulty) Watch(context.Context, func(Change)) error {
+	fault := make(chan error)
+	go func() {
+		defer func() { fault <- Fault(recover()) }()
+		panic("the token is " + canary)
+	}()
+	return <-fault
+}
+
+func TestFaultOfTheBackendRestoresTerminal(t *testing.T) {
+	t.Parallel()
+	tm := runOnTerminal(t, t.Context(), faulty{&fake{}})
+	err := tm.ended()
+	if err == nil || !strings.Contains(err.Error(), "a panic with a string") || !strings.Contains(err.Error(), "(run_test.go:") {
+		t.Errorf("it ends with %v", err)
+	}
+	if strings.Contains(tm.text()+err.Error(), canary) {
+		t.Error("what was thrown is shown")
+	}
+}
+
 func TestPanicInUpdateAndViewIsCaught(t *testing.T) {
 	t.Parallel()
 	ended := 0

@@ -11,9 +11,6 @@ import (
 	"kb/tui/draw"
 )
 
-// teaCmd shortens what actions return.
-type teaCmd = tea.Cmd
-
 // screen is one of the eight. It looks at the world through shared and keeps of
 // its own only where a person is in it.
 type screen interface {
@@ -53,10 +50,6 @@ type rows interface {
 	click(line int) (hit, again bool)
 	place() string
 }
-
-func (l *list[T]) filtered() string { return l.filter }
-func (l *list[T]) count() int       { return len(l.shown) }
-func (l *list[T]) place() string    { return place(l.cursor, len(l.shown)) }
 
 // shared is what the root gives to screens and dialogs.
 type shared struct {

@@ -80,14 +80,24 @@ type Request struct {
 	Git        string // "read" or "write" for git's own
 	Mint       bool   // its answer is itself a credential
 	Websocket  bool   // opens one, which nobody reads
-	Rule       string // the policy line that asks, in words
-	Policy     string // its id
+	Policy     string // id of the policy line that asks
+	Rule       string // that line in words
 	Agent      string
 	Dir        string
 	Body       int64 // bytes; -1 when the client does not say
 	Type       string
 	Asked      time.Time
 	Deadline   time.Time
+}
+
+// Same reports whether two requests are one and say the same. Times are compared as
+// such: their representation may differ from one answer of the session to the next.
+func (r Request) Same(other Request) bool {
+	if !r.Asked.Equal(other.Asked) || !r.Deadline.Equal(other.Deadline) {
+		return false
+	}
+	other.Asked, other.Deadline = r.Asked, r.Deadline
+	return r == other
 }
 
 // LoginKey names a login.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kb/internal/secret"
+	"kb/internal/testkit"
 	"kb/profile"
 )
 
@@ -174,7 +175,7 @@ func joined(a, b *payload) *payload {
 // out that no device wrote.
 func TestLawsOfMerging(t *testing.T) {
 	n := histories
-	if testing.Short() || raceEnabled {
+	if testing.Short() || testkit.RaceEnabled {
 		n /= 20
 	}
 	for seed := range uint64(n) {

@@ -55,6 +55,7 @@ func advise(err error) error {
 		missing       *broker.MissingVaultError
 		noVault       *broker.UnknownVaultError
 		noRule        *broker.UnknownRuleError
+		sameRule      *broker.SameRuleError
 		meanwhile     *broker.MeanwhileError
 	)
 	human := func(fix string) error { return hint.Exit(hint.Human, err, fix) }
@@ -72,6 +73,8 @@ func advise(err error) error {
 		return failure("run kb vault edit again: it shows how things are now")
 	case errors.As(err, &noRule):
 		return failure("run kb rule ls")
+	case errors.As(err, &sameRule):
+		return failure("run kb rule rm " + sameRule.ID + " first")
 	case errors.Is(err, broker.ErrAmbiguousRule):
 		return human("run kb rule rm VAULT/ID with one of them")
 	case errors.Is(err, broker.ErrVaultName):

@@ -33,7 +33,7 @@ func needsLab(path string) bool { return labVerbs.MatchString(filepath.Base(path
 //	lab.toml        a definition: provider "lab" of several methods
 //	lab …           steers the server (see labCommand)
 func TestLabScripts(t *testing.T) {
-	if raceEnabled {
+	if testkit.RaceEnabled {
 		t.Skip("skipped: scripts start kb a hundred times; the terminals below run with the detector")
 	}
 	files, err := filepath.Glob("testdata/script/*.txtar")

@@ -50,7 +50,7 @@ func keepFields(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broke
 	}
 	for _, f := range method.Fields {
 		if value, ok := login.Secrets[f.Name]; ok && !f.Fits(value) {
-			fmt.Fprintf(a.err, "note: %s does not look like what %s makes; kept all the same\n", fieldLabel(f), definition.Title)
+			fmt.Fprintf(a.err, "note: %s does not look like what %s makes; kept all the same\n", f.Title(), definition.Title)
 		}
 	}
 	return b.Login(ctx, broker.LoginSpec{Login: login, Verify: !o.noVerify})
@@ -97,7 +97,7 @@ func references(cmd *cobra.Command, method *providers.Method, o loginOptions) (m
 
 // referenceForms is what to do where something is no reference. It may be the
 // secret itself, and is not shown.
-const referenceForms = "give env:NAME, file:/path or another form of docs/logins.md; a secret itself goes in by --stdin"
+const referenceForms = "give env:NAME, file:/path or another form of docs/references.md; a secret itself goes in by --stdin"
 
 func fieldNames(fields []providers.Field) string {
 	var names []string
@@ -215,7 +215,7 @@ func askFields(ctx context.Context, definition *providers.Provider, method *prov
 	}
 	values := map[string]secret.Value{}
 	for _, f := range fields {
-		label := fieldLabel(f)
+		label := f.Title()
 		value, err := askField(ctx, tty, label, f.Secret)
 		if err != nil {
 			return nil, hint.Exit(hint.Cancelled, fmt.Errorf("log in: %w", err), "")
@@ -238,11 +238,4 @@ func askField(ctx context.Context, tty *term.TTY, label string, hidden bool) (se
 	}
 	line, err := tty.AskLine(ctx, label+": ")
 	return secret.New(line), err
-}
-
-func fieldLabel(f providers.Field) string {
-	if f.Label != "" {
-		return f.Label
-	}
-	return f.Name
 }

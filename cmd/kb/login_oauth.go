@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -26,13 +25,6 @@ type grant struct {
 	way        providers.Way // named by the person; else ""
 	login      vaultfile.Login
 }
-
-// codeWait is how long kb waits for a browser. Authorization pages live for
-// minutes; a script that waits for a person who never comes ends.
-const codeWait = 15 * time.Minute
-
-// errNobodyCame says that codeWait is over.
-var errNobodyCame = fmt.Errorf("nobody granted it within %d minutes", codeWait/time.Minute)
 
 // grantLogin has a person grant a login in a browser.
 func grantLogin(ctx context.Context, cmd *cobra.Command, a *app, b *broker.Broker, o loginOptions, g grant) (broker.LoginResult, error) {
@@ -125,7 +117,7 @@ func adviseLogin(err error, b *broker.Broker, login vaultfile.Login, o loginOpti
 	switch {
 	case errors.As(err, &already):
 		return err
-	case errors.Is(err, errNothingPasted), errors.Is(err, errNobodyCame):
+	case errors.Is(err, errNothingPasted), errors.Is(err, broker.ErrNobodyCame):
 		return hint.Exit(hint.Human, fmt.Errorf("log in at %s: %w", login.Provider, err), again+" in a terminal")
 	case errors.Is(err, broker.ErrRotates), errors.Is(err, broker.ErrNoRefresh):
 		return hint.Exit(hint.Usage, err, again+" without --sync")

@@ -82,8 +82,8 @@ func (s *loginScreen) Visit(v broker.Visit) {
 	}
 	if v.Code == "" && v.Expires.IsZero() {
 		if s.until.IsZero() {
-			s.until = time.Now().Add(codeWait)
-			s.timer = time.AfterFunc(codeWait, func() { s.cancel(errNobodyCame) })
+			s.until = time.Now().Add(broker.CodeWait)
+			s.timer = time.AfterFunc(broker.CodeWait, func() { s.cancel(broker.ErrNobodyCame) })
 		}
 		v.Expires = s.until
 	}

@@ -11,7 +11,6 @@ import (
 	"kb/internal/broker"
 	"kb/internal/hint"
 	"kb/internal/policy"
-	"kb/providers"
 	"kb/vaultfile"
 )
 
@@ -53,20 +52,11 @@ A limit counts beside all that: each that fits, in each session.`,
 			if err := broker.CheckPolicy(line); err != nil {
 				return usage(cmd, err)
 			}
-			if line.Provider != "" {
-				if _, err := b.Definition(line.Profile, line.Provider, ""); errors.Is(err, providers.ErrUnknown) {
-					return err
-				}
-			}
 			id, err := b.AddPolicy(cmd.Context(), line)
 			if err != nil {
 				return err
 			}
-			for _, l := range b.Policies() {
-				if l.ID == id {
-					fmt.Fprintf(a.err, "policy %s: profile %s: %s\n", id, b.Show(l.Profile), l.Words)
-				}
-			}
+			fmt.Fprintf(a.err, "policy %s: profile %s: %s\n", id, b.Show(line.Profile), broker.PolicyWords(line))
 			return nil
 		}),
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,7 +78,8 @@ func newProfileAdd(a *app) *cobra.Command {
 			if err := f.apply(cmd, &p); err != nil {
 				return err
 			}
-			if _, ok := findProfile(b.Contents(), p.Name); ok {
+			contents := b.Contents()
+			if _, ok := contents.Profile(p.Name); ok {
 				return hint.Wrap(fmt.Errorf("add profile %q: it exists", p.Name), "run kb profile set "+p.Name+" … to change it")
 			}
 			if err := b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error { return tx.PutProfile(p) }); err != nil {
@@ -149,7 +149,7 @@ func describeProfile(b *broker.Broker, full string, c vaultfile.Contents, p prof
 	}
 	for _, r := range c.Rules {
 		if r.Profile == p.Name {
-			out.Rules = append(out.Rules, r.ID+": "+describeRule(r))
+			out.Rules = append(out.Rules, r.ID+": "+r.Conditions())
 		}
 	}
 	for _, l := range c.Logins {
@@ -296,12 +296,4 @@ func newProfileDefault(a *app) *cobra.Command {
 			})
 		}),
 	}
-}
-
-func findProfile(c vaultfile.Contents, name string) (profile.Profile, bool) {
-	i := slices.IndexFunc(c.Profiles, func(p profile.Profile) bool { return p.Name == name })
-	if i < 0 {
-		return profile.Profile{}, false
-	}
-	return c.Profiles[i], true
 }

@@ -153,7 +153,7 @@ func showMethod(t *table, p *providers.Provider, m *providers.Method) {
 		t.row(name, "the program's own, by kb import "+broker.ImportSource(m))
 	}
 	for _, f := range m.Fields {
-		t.row(name, fieldLabel(f))
+		t.row(name, f.Title())
 	}
 	if m.Flow != providers.FlowPaste && !m.Renews() {
 		t.row("  flow", string(m.Flow))

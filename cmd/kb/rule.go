@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"kb/internal/hint"
 	"kb/profile"
 )
 
@@ -41,17 +39,11 @@ func newRuleAdd(a *app) *cobra.Command {
 				return usage(cmd, err)
 			}
 			r.Profile = full
-			for _, other := range b.All().Rules {
-				if other.Profile != r.Profile && sameConditions(other, r) {
-					return hint.Wrap(fmt.Errorf("add rule: rule %s gives the same to profile %q", other.ID, b.Show(other.Profile)),
-						"run kb rule rm "+other.ID+" first")
-				}
-			}
 			id, err := b.AddRule(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "rule %s: %s gets profile %s\n", id, describeRule(r), b.Show(r.Profile))
+			fmt.Fprintf(a.err, "rule %s: %s gets profile %s\n", id, r.Conditions(), b.Show(r.Profile))
 			return nil
 		}),
 	}
@@ -62,24 +54,6 @@ func newRuleAdd(a *app) *cobra.Command {
 	flags.StringVar(&r.Machine, "machine", "", "host name of the machine")
 	flags.StringVar(&r.Agent, "agent", "", "name of the program that kb exec starts")
 	return cmd
-}
-
-func sameConditions(a, b profile.Rule) bool {
-	a.ID, a.Profile, b.ID, b.Profile = "", "", "", ""
-	return a == b
-}
-
-// describeRule is a rule's conditions as the flags that made them.
-func describeRule(r profile.Rule) string {
-	var parts []string
-	for _, c := range []struct{ name, value string }{
-		{"remote", r.Remote}, {"dir", r.Dir}, {"user", r.User}, {"machine", r.Machine}, {"agent", r.Agent},
-	} {
-		if c.value != "" {
-			parts = append(parts, c.name+" "+c.value)
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 type ruleJSON struct {
@@ -116,7 +90,7 @@ func newRuleList(a *app) *cobra.Command {
 			}
 			t := newTable(a.out, "ID", "PROFILE", "CONDITIONS")
 			for _, r := range rules {
-				t.row(r.ID, b.Show(r.Profile), describeRule(r))
+				t.row(r.ID, b.Show(r.Profile), r.Conditions())
 			}
 			return t.flush()
 		},

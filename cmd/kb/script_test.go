@@ -40,7 +40,7 @@ var raced = []string{"audit", "exec", "login", "several_vaults", "traced", "whic
 // plainRun leaves a test to the run without the race detector.
 func plainRun(t *testing.T) {
 	t.Helper()
-	if raceEnabled {
+	if testkit.RaceEnabled {
 		t.Skip("skipped: starts kb often, and runs without the race detector")
 	}
 }
@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, needsLab)
-	if raceEnabled {
+	if testkit.RaceEnabled {
 		all := len(files)
 		files = slices.DeleteFunc(files, func(path string) bool {
 			return !slices.Contains(raced, strings.TrimSuffix(filepath.Base(path), ".txtar"))

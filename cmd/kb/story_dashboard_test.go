@@ -241,13 +241,12 @@ func TestStoryApproval(t *testing.T) {
 	kb.press("6")
 	id := regexp.MustCompile(`─ Request (\w+) ─`).FindStringSubmatch(kb.shows(`─ Request \w+ ─`))[1]
 	kb.press("a") // as if it was meant for another screen
-	quick := time.Since(began) < 200*time.Millisecond
 	if frame := kb.shows("only just come|approved once"); strings.Contains(frame, "only just come") {
 		arrived(0)
 		id = kb.asked("")
 		kb.press("a")
-	} else if quick { // a busy machine may let the 0.4 s of grace pass
-		t.Error("a key counted right after the request came")
+	} else if took := time.Since(began); took < 400*time.Millisecond { // the grace; a busy machine may let it pass
+		t.Errorf("a key counted %v after the request came", took)
 	}
 	agent.shows("1 is 201")
 	arrived(1)
@@ -304,7 +303,9 @@ func (w *window) ticks() {
 	left := regexp.MustCompile(`\d:\d\d ┃\n`)
 	seen := map[string]bool{}
 	w.until("a countdown", func(frame string) bool {
-		seen[left.FindString(frame)] = true
+		if found := left.FindString(frame); found != "" { // a frame is painted in pieces
+			seen[found] = true
+		}
 		return len(seen) > 2
 	})
 }

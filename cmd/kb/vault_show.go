@@ -99,7 +99,7 @@ func rowsOf(c vaultfile.Contents) []rowJSON {
 		rows = append(rows, rowJSON{"profile", p.Name, p.GitEmail})
 	}
 	for _, r := range c.Rules {
-		rows = append(rows, rowJSON{"rule", r.ID, describeRule(r) + " gets " + r.Profile})
+		rows = append(rows, rowJSON{"rule", r.ID, r.Conditions() + " gets " + r.Profile})
 	}
 	for _, l := range c.Logins {
 		about := l.Account

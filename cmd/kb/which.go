@@ -97,7 +97,7 @@ func runWhich(ctx context.Context, a *app, o whichOptions) error {
 		t.row("remote", r.Name+" "+r.Shown()+mark)
 	}
 	for _, r := range d.Match.Matched {
-		t.row("matched", r.ID+": "+describeRule(r)+" gets "+b.Show(r.Profile))
+		t.row("matched", r.ID+": "+r.Conditions()+" gets "+b.Show(r.Profile))
 	}
 	t.row("pin", d.PinState())
 	if d.Workspace.Note != "" {

@@ -27,9 +27,6 @@ func CanAccept(err error) bool {
 // AcceptVault takes the selected vault as it is on the disk as the one to
 // believe from now on. That is a person's decision.
 func (b *Broker) AcceptVault(ctx context.Context) error {
-	file, err := vaultfile.Accept(ctx, b.selected.path, b.identity, b.selected.memory)
-	if err != nil {
-		return err
-	}
-	return b.take(b.selected, file)
+	v := b.selected
+	return b.write(ctx, v, func() (*vaultfile.File, error) { return vaultfile.Accept(ctx, v.path, b.identity, v.memory) })
 }

@@ -68,13 +68,12 @@ type approvals struct {
 	number  uint16 // of the newest id; its first four digits
 	step    uint16 // from one id to the next; 0 until there is one
 	said    map[likeness]bool
-	changed chan struct{} // closed and replaced at each change of waiting
-	told    func()        // is told of each change of waiting as well
+	told    func() // is told of each change of waiting, with mu held
 }
 
 func newApprovals(now func() time.Time) *approvals {
 	return &approvals{
-		now: now, random: rand.Reader, said: map[likeness]bool{}, changed: make(chan struct{}), told: func() {},
+		now: now, random: rand.Reader, said: map[likeness]bool{}, told: func() {},
 		after: func(d time.Duration) (<-chan time.Time, func() bool) {
 			t := time.NewTimer(d)
 			return t.C, t.Stop
@@ -102,9 +101,9 @@ func (a *approvals) remembered(like likeness) (yes, said bool) {
 	return yes, said
 }
 
-// hold puts a request among those that wait, unless too many do. began is told of it, with its id
-// and deadline, before anybody can answer; an error from it is returned, and
-// the request does not wait.
+// hold puts a request among those that wait, unless too many do. began is told of
+// it, with its id and deadline, before anybody can answer; an error from it is
+// returned, and the request does not wait.
 func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, began func(control.Request) error) (h *held, full bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,7 +121,7 @@ func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, b
 	a.begun.Count(a.now())
 	h = &held{request: r, like: like, answer: make(chan control.Answer, 1)}
 	a.waiting = append(a.waiting, h)
-	a.change()
+	a.told()
 	return h, false, nil
 }
 
@@ -147,13 +146,6 @@ func (a *approvals) find(id string) int {
 	return slices.IndexFunc(a.waiting, func(h *held) bool { return h.request.ID == id })
 }
 
-// change tells those who look. The caller holds mu.
-func (a *approvals) change() {
-	close(a.changed)
-	a.changed = make(chan struct{})
-	a.told()
-}
-
 // wait waits for the answer, at most until the request's deadline.
 func (a *approvals) wait(ctx context.Context, life context.Context, h *held) ending {
 	expired, stop := a.after(h.request.Deadline.Sub(a.now()))
@@ -171,7 +163,7 @@ func (a *approvals) wait(ctx context.Context, life context.Context, h *held) end
 	defer a.mu.Unlock()
 	if i := slices.Index(a.waiting, h); i >= 0 {
 		a.waiting = slices.Delete(a.waiting, i, i+1)
-		a.change()
+		a.told()
 		return ended
 	}
 	// Answered in the same moment. A client that has gone gets nothing.
@@ -219,7 +211,7 @@ func (a *approvals) answer(id string, said control.Answer) error {
 		h.answer <- said
 		return true
 	})
-	a.change()
+	a.told()
 	return nil
 }
 
@@ -235,14 +227,6 @@ func (s *Session) Waiting() []control.Request {
 	return list
 }
 
-// WaitingChanged is closed at the next change of Waiting. Take it before
-// Waiting is called, and no change is missed.
-func (s *Session) WaitingChanged() <-chan struct{} {
-	s.approvals.mu.Lock()
-	defer s.approvals.mu.Unlock()
-	return s.approvals.changed
-}
-
 // Answer is a person's answer to a waiting request. It is
 // [control.ErrNoRequest] if none waits under that id: it was answered, its
 // client has gone, or its time is over.
@@ -253,10 +237,4 @@ func (s *Session) Answer(ctx context.Context, id string, a control.Answer) error
 		s.lookNow(ctx)
 	}
 	return s.approvals.answer(id, a)
-}
-
-// Counts are how many requests the session has had, how many of them carried a
-// credential, and how many were refused.
-func (s *Session) Counts() (requests, injected, denied uint64) {
-	return s.requests.Load(), s.injected.Load(), s.denied.Load()
 }

@@ -224,7 +224,7 @@ func TestJudgedAgainAfterTheWait(t *testing.T) {
 			_, err := f.broker.AddPolicy(t.Context(), vaultfile.Policy{Profile: "work", Effect: "deny", Provider: "github", Host: "api.github.com", Path: "/user"})
 			return err
 		}, outcome{code: CodePolicy}},
-		{"the login is gone", func() error { return f.broker.RemoveLogin(t.Context(), "work", "github", "") }, outcome{code: CodeLoginNeeded}},
+		{"the login is gone", func() error { return f.logout("work", "github") }, outcome{code: CodeLoginNeeded}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := f.start(f.workDir)
@@ -232,13 +232,13 @@ func TestJudgedAgainAfterTheWait(t *testing.T) {
 			if _, err := f.broker.AddPolicy(t.Context(), ask); err != nil {
 				t.Fatal(err)
 			}
-			s.refresh(t.Context())
+			s.lookNow(t.Context())
 			request := f.asks(t.Context(), s, http.MethodGet, apiUser, nil)
 			r := f.waiting(s, 1)[0]
 			if err := c.change(); err != nil {
 				t.Fatal(err)
 			}
-			s.refresh(t.Context())
+			s.lookNow(t.Context())
 			f.answer(s, r.ID, control.Once)
 			if got := f.ended(request); got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)
@@ -313,19 +313,20 @@ func TestAllowAlways(t *testing.T) {
 	}
 }
 
-// TestWaitingChangedTellsEachChange: whoever takes the channel before the list
-// misses nothing.
-func TestWaitingChangedTellsEachChange(t *testing.T) {
+// TestWatchersHearOfWhatWaits: whoever takes the channel before the list misses
+// nothing.
+func TestWatchersHearOfWhatWaits(t *testing.T) {
 	t.Parallel()
 	a := newApprovals(time.Now)
 	s := &Session{approvals: a}
-	changed := s.WaitingChanged()
+	s.prepareConsole()
+	changed := s.Changed()
 	h, _, err := a.hold(control.Request{}, likeness{}, time.Now().Add(time.Minute), func(control.Request) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, time.Second, "a request waits", func() bool { return closed(changed) })
-	changed = s.WaitingChanged()
+	changed = s.Changed()
 	if closed(changed) {
 		t.Fatal("closed without a change")
 	}

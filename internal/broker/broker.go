@@ -25,8 +25,8 @@ import (
 )
 
 // Options are what a Broker is opened with. The installed program sets Paths,
-// Getenv, Vault, Any, Standing and Spawn and nothing else: no variable, flag or setting reaches the others,
-// which are for the demo and for tests.
+// Getenv, Vault, Any, Standing and Spawn and nothing else: no variable, flag or
+// setting reaches the others, which are for the demo and for tests.
 type Options struct {
 	Paths  Paths
 	Getenv func(string) string // kb's own environment; nil means os.Getenv
@@ -205,11 +205,27 @@ func (b *Broker) Profile(full string) (profile.Profile, vaultfile.Contents, erro
 	return p, v.contents, nil
 }
 
-// AddRule adds a rule to its profile's vault and returns the id it got.
+// SameRuleError says that another profile has a rule of the same conditions.
+type SameRuleError struct {
+	ID      string
+	Profile string // as Show calls it
+}
+
+func (e *SameRuleError) Error() string {
+	return fmt.Sprintf("add rule: rule %s gives the same to profile %q", e.ID, e.Profile)
+}
+
+// AddRule adds a rule to the vault of its profile, which r.Profile names in full,
+// and returns the id that it got.
 func (b *Broker) AddRule(ctx context.Context, r profile.Rule) (id string, err error) {
 	v, name, err := b.home(r.Profile)
 	if err != nil {
 		return "", err
+	}
+	for _, other := range b.All().Rules {
+		if other.Profile != r.Profile && other.Conditions() == r.Conditions() {
+			return "", &SameRuleError{other.ID, b.Show(other.Profile)}
+		}
 	}
 	r.Profile = name
 	err = b.edit(ctx, v, func(tx *vaultfile.Tx) error {
@@ -291,15 +307,6 @@ func (b *Broker) AddProvider(ctx context.Context, p vaultfile.Provider) error {
 		return err
 	}
 	return b.Edit(ctx, func(tx *vaultfile.Tx) error { return tx.PutProvider(p) })
-}
-
-// RemoveLogin removes a login from its profile's vault.
-func (b *Broker) RemoveLogin(ctx context.Context, full, provider, as string) error {
-	v, name, err := b.home(full)
-	if err != nil {
-		return err
-	}
-	return b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.DeleteLogin(vaultfile.LoginID(name, provider, as)) })
 }
 
 // ProvidersOf names the providers that a profile has logins at.

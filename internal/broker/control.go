@@ -156,7 +156,7 @@ func (s *Session) refusedControl(err error) {
 func (s *Session) Status() control.Status {
 	status := s.console.about
 	status.Child = int(s.console.child.Load())
-	status.Requests, status.Injected, status.Denied = s.Counts()
+	status.Requests, status.Injected, status.Denied = s.requests.Load(), s.injected.Load(), s.denied.Load()
 	status.Hosts = s.hosts()
 	status.Waiting = s.Waiting()
 	for i := range status.Waiting {

@@ -365,11 +365,15 @@ func (b *Broker) newIdentity(o InitOptions) (*vaultfile.Identity, error) {
 // AddCI adds a device for a job and returns the text of its identity, which is
 // nowhere else.
 func (b *Broker) AddCI(ctx context.Context, name string) (secret.Value, error) {
-	file, ci, err := vaultfile.AddCI(ctx, b.vaultPath, b.identity, b.memory, name)
-	if err != nil {
-		return secret.Value{}, err
-	}
-	return ci.Text(), b.adopt(file)
+	var text secret.Value
+	err := b.write(ctx, b.selected, func() (*vaultfile.File, error) {
+		file, ci, err := vaultfile.AddCI(ctx, b.vaultPath, b.identity, b.memory, name)
+		if err == nil {
+			text = ci.Text()
+		}
+		return file, err
+	})
+	return text, err
 }
 
 // Pins lists the remembered decisions of this device.

@@ -298,9 +298,13 @@ type Approval struct {
 // Approve lets the device that asks into the vault. Whoever calls it has
 // compared the request's fingerprint.
 func (b *Broker) Approve(ctx context.Context, r *vaultfile.JoinRequest) (Approval, error) {
-	file, code, err := vaultfile.Approve(ctx, b.vaultPath, b.identity, b.memory, r)
-	if err != nil {
-		return Approval{}, err
-	}
-	return Approval{r.Name, r.Device, code}, b.adopt(file)
+	var done Approval
+	err := b.write(ctx, b.selected, func() (*vaultfile.File, error) {
+		file, code, err := vaultfile.Approve(ctx, b.vaultPath, b.identity, b.memory, r)
+		if err == nil {
+			done = Approval{r.Name, r.Device, code}
+		}
+		return file, err
+	})
+	return done, err
 }

@@ -42,6 +42,14 @@ const (
 	FlowDevice = "device" // a code, typed in any browser
 )
 
+// CodeWait is how long a Screen waits for a browser before it gives the login up with
+// ErrNobodyCame. Authorization pages live for minutes; a script that waits for a
+// person who never comes ends, and who went away comes back to an error that says so.
+const CodeWait = 15 * time.Minute
+
+// ErrNobodyCame says that CodeWait is over.
+var ErrNobodyCame = fmt.Errorf("nobody granted it within %d minutes", CodeWait/time.Minute)
+
 // Screen is where a person is told what to do.
 type Screen interface {
 	// Visit shows where to go. It may be called again, and returns at once.

@@ -227,7 +227,7 @@ func TestAttackApprovalServesAnother(t *testing.T) {
 		_, err := tx.PutPolicy(vaultfile.Policy{ID: line, Profile: "work", Effect: "ask", Provider: "github"})
 		return err
 	})
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	ended := f.asks(t.Context(), s, http.MethodPost, apiUser, nil)
 	if r := f.waitingOr(s, ended, "a line that was edited"); r != nil {
 		f.answer(s, r.ID, control.Deny)
@@ -273,7 +273,7 @@ func TestAttackLineOfAnotherVault(t *testing.T) {
 func (f *fixture) waitingOr(s *Session, ended <-chan outcome, name string) *control.Request {
 	f.Helper()
 	for {
-		changed := s.WaitingChanged()
+		changed := s.Changed()
 		if list := s.Waiting(); len(list) == 1 {
 			return &list[0]
 		}

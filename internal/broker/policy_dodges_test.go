@@ -55,7 +55,7 @@ func TestAttackFloodOfMethods(t *testing.T) {
 	ask := func(values []string) (shown string, got outcome) {
 		ended := f.asks(t.Context(), s, http.MethodPost, apiUser, http.Header{"X-Http-Method-Override": values})
 		for {
-			changed := s.WaitingChanged()
+			changed := s.Changed()
 			if list := s.Waiting(); len(list) == 1 {
 				f.answer(s, list[0].ID, control.Deny)
 				f.ended(ended)
@@ -114,7 +114,7 @@ func TestAttackPathThatIsNotShownWhole(t *testing.T) {
 func (f *fixture) waitingOrEnded(s *Session, ended <-chan outcome) *control.Request {
 	f.Helper()
 	for {
-		changed := s.WaitingChanged()
+		changed := s.Changed()
 		if list := s.Waiting(); len(list) == 1 {
 			f.answer(s, list[0].ID, control.Deny)
 			<-ended

@@ -25,7 +25,7 @@ func (f *fixture) line(p vaultfile.Policy, sessions ...*Session) string {
 		f.Fatal(err)
 	}
 	for _, s := range sessions {
-		s.refresh(f.Context())
+		s.lookNow(f.Context())
 	}
 	return id
 }
@@ -73,7 +73,7 @@ func (f *fixture) waiting(s *Session, n int) []control.Request {
 	f.Helper()
 	late := time.After(20 * time.Second)
 	for {
-		changed := s.WaitingChanged()
+		changed := s.Changed()
 		list := s.Waiting()
 		if len(list) == n {
 			return list
@@ -154,13 +154,12 @@ func TestPolicyEffects(t *testing.T) {
 	if err := f.broker.RemovePolicy(t.Context(), denied); err != nil {
 		t.Fatal(err)
 	}
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	if got := send(http.MethodDelete, apiUser); got.status != http.StatusOK {
 		t.Errorf("after the line was removed: %d %+v", got.status, got.refusal)
 	}
-	requests, injected, refused := s.Counts()
-	if requests != 5 || injected != 4 || refused != 1 {
-		t.Errorf("counted %d requests, %d with a credential, %d refused", requests, injected, refused)
+	if now := s.Status(); now.Requests != 5 || now.Injected != 4 || now.Denied != 1 {
+		t.Errorf("counted %d requests, %d with a credential, %d refused", now.Requests, now.Injected, now.Denied)
 	}
 }
 
@@ -328,7 +327,7 @@ func TestPolicyThatCannotBeEnforced(t *testing.T) {
 	if _, err := Open(t.Context(), f.options); !errors.As(err, &invalid) {
 		t.Errorf("opened: %v", err)
 	}
-	s.refresh(t.Context())
+	s.lookNow(t.Context())
 	if got := f.authorize(t.Context(), s, "kb", http.MethodDelete, apiUser, nil); got.code != CodePolicy {
 		t.Errorf("the session forgot its policy: %+v", got)
 	}

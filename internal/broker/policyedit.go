@@ -12,6 +12,7 @@ import (
 	"kb/internal/control"
 	"kb/internal/policy"
 	"kb/profile"
+	"kb/providers"
 	"kb/proxy"
 	"kb/vaultfile"
 )
@@ -62,6 +63,11 @@ func CheckPolicy(p vaultfile.Policy) error {
 func (b *Broker) AddPolicy(ctx context.Context, p vaultfile.Policy) (id string, err error) {
 	if err := CheckPolicy(p); err != nil {
 		return "", err
+	}
+	if p.Provider != "" {
+		if _, err := b.Definition(p.Profile, p.Provider, ""); errors.Is(err, providers.ErrUnknown) {
+			return "", err
+		}
 	}
 	v, name, err := b.home(p.Profile)
 	if err != nil {

@@ -50,12 +50,12 @@ func (b *Broker) References(ctx context.Context) ([]Reference, error) {
 			})
 		}
 	}
-	b.mu.RLock()
-	vaults := slices.Clone(b.vaults)
-	b.mu.RUnlock()
-	for _, v := range vaults {
-		for _, c := range v.contents.Clients {
-			for _, l := range usersOf(c, v.contents.Logins) {
+	for _, v := range b.vaults {
+		b.mu.RLock()
+		contents := v.contents
+		b.mu.RUnlock()
+		for _, c := range contents.Clients {
+			for _, l := range usersOf(c, contents.Logins) {
 				list = append(list, Reference{
 					Provider: l.Provider, Client: c.Name, Field: "client secret", Ref: c.SecretRef, Vault: v.name,
 					Goes: strings.TrimSuffix("the authorization server of "+l.Provider+" "+l.Base, " "),

@@ -291,11 +291,7 @@ func (b *Broker) keepMerge(ctx context.Context, v *vault, file *vaultfile.File) 
 		}
 	}
 	report := file.Report()
-	saved, err := vaultfile.Edit(ctx, v.path, b.identity, v.memory, func(*vaultfile.Tx) error { return nil })
-	if err == nil {
-		err = b.take(v, saved)
-	}
-	if err != nil {
+	if err := b.edit(ctx, v, func(*vaultfile.Tx) error { return nil }); err != nil {
 		b.say(v, "the vault was edited apart; kb merged it in memory and cannot save it: %v", err)
 		return
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
@@ -24,10 +25,11 @@ type snapshot struct {
 	granted  map[string]bool
 	logins   []*credentials // of the granted profiles
 	remotes  *profile.Remotes
-	policy   *policy.Set // of the granted profiles; nil: no lines
-	gitHosts []string    // hosts whose git goes over https with a login
-	refs     []string    // files that references read
-	hosts    sync.Map    // authority -> []*credentials: those with a rule for it
+	policy   *policy.Set   // of the granted profiles; nil: no lines
+	gitHosts []string      // hosts whose git goes over https with a login
+	refs     []string      // files that references read
+	seen     []fs.FileInfo // the vaults' files and then refs, as old as what is above or older
+	hosts    sync.Map      // authority -> []*credentials: those with a rule for it
 
 	// tokenHosts are where token endpoints are besides the providers' hosts, as
 	// far as the certificates that the child holds since its start serve them.
@@ -44,8 +46,10 @@ type authority struct {
 // holds still keeps its hosts, whose requests are then refused and not sent
 // bare.
 func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaultfile.Login) *snapshot {
+	seen := b.vaultStamps() // first: what is newer than its stamp is looked at once more
 	c := b.All()
 	s := &snapshot{
+		seen:     seen,
 		names:    b.names(),
 		profiles: map[string]profile.Profile{},
 		granted:  map[string]bool{},
@@ -61,17 +65,17 @@ func (b *Broker) newSnapshot(granted []string, query profile.Query, known []vaul
 	}
 	for _, l := range c.Logins {
 		if s.granted[l.Profile] {
+			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
+				if file := secretref.File(l.Refs[name]); file != "" {
+					s.refs, s.seen = append(s.refs, file), append(s.seen, stampOf(file))
+				}
+			}
 			c := b.join(l, b.referencesNow(l))
 			if c.flows() {
 				b.bindStored(c)
 				c.endpoints = b.endpointsOf(c)
 			}
 			s.logins = append(s.logins, c)
-			for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
-				if file := secretref.File(l.Refs[name]); file != "" {
-					s.refs = append(s.refs, file)
-				}
-			}
 		}
 	}
 	for _, l := range known {

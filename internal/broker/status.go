@@ -13,12 +13,12 @@ import (
 
 // States of a login. offline and refreshing are for logins that expire.
 const (
-	StateOK         = "ok"
-	StateExpiring   = "expiring"
-	StateRefreshing = "refreshing"
-	StateOffline    = "offline"
-	StateNeedsLogin = "needs login"
-	StateUnknown    = "unknown"
+	StateOK         = refresh.StateOK
+	StateExpiring   = refresh.StateExpiring
+	StateRefreshing = refresh.StateRefreshing
+	StateOffline    = refresh.StateOffline
+	StateNeedsLogin = refresh.StateNeedsLogin
+	StateUnknown    = refresh.StateUnknown
 )
 
 // expiringBefore: how long before its end a key counts as expiring. A week
@@ -82,7 +82,7 @@ func (b *Broker) stateOf(l vaultfile.Login) LoginState {
 	if s.State == StateNeedsLogin || s.State == StateExpiring && !c.flows() {
 		s.Fix = fmt.Sprintf("kb login %s -p %s", s.Login.Provider, s.Login.Profile)
 		if c.method != nil && c.method.Flow == providers.FlowAgent {
-			s.Fix = fmt.Sprintf("log in with the program itself, outside kb exec, and run kb import %s -p %s --replace", ImportSource(c.method), s.Login.Profile)
+			s.Fix = fmt.Sprintf("kb import %s -p %s --replace", ImportSource(c.method), s.Login.Profile)
 		}
 		if !s.OAuth { // a key that is there is replaced only where that is said
 			s.Fix += " --replace"

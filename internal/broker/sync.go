@@ -113,11 +113,18 @@ func (b *Broker) current(ctx context.Context, repo *vaultrepo.Repo) ([]byte, err
 	// The one that was read may have come between.
 	if merged, _, err := vaultfile.Merge(ctx, raw, raw, b.identity, b.selected.memory); err != nil {
 		return nil, err
-	} else if b.selected.file.Unsaved() {
+	} else if b.unsaved(b.selected) {
 		return nil, &OperationError{Root: repo.Root, Words: repo.Words(), Operation: repo.Operation()}
 	} else {
 		return merged, nil
 	}
+}
+
+// unsaved reports whether what a vault holds is a merge that is not on the disk.
+func (b *Broker) unsaved(v *vault) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return v.file.Unsaved()
 }
 
 // receive merges the vault of the remote's commit into ours.

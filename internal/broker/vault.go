@@ -28,6 +28,7 @@ type vault struct {
 	catalog  *providers.Catalog
 	disputes map[string]dispute // by provider, as logins name it
 	err      error
+	taken    uint64 // how often the above was replaced
 }
 
 // VaultInfo is a vault of this device.
@@ -138,31 +139,56 @@ func (b *Broker) openVaults(ctx context.Context) {
 	reading.Wait()
 }
 
-// read reads a vault anew, and keeps what went wrong.
+// read reads a vault anew, and keeps what went wrong. Where the vault was read or
+// written by another goroutine meanwhile, what was read may be the older: it does
+// not take the other's place, and is read again.
 func (b *Broker) read(ctx context.Context, v *vault) error {
-	file, err := vaultfile.Open(ctx, v.path, b.identity, v.memory)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: there is no %s", ErrNoVault, v.path)
-		if b.registered {
-			err = &MissingVaultError{v.name, v.path}
+	for {
+		began := b.takenOf(v)
+		file, err := vaultfile.Open(ctx, v.path, b.identity, v.memory)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: there is no %s", ErrNoVault, v.path)
+			if b.registered {
+				err = &MissingVaultError{v.name, v.path}
+			}
+		}
+		if err == nil {
+			err = b.take(v, began, file)
+		}
+		if err == nil {
+			b.keepMerge(ctx, v, file)
+			return nil
+		}
+		if b.fail(v, began, err) {
+			return err
 		}
 	}
+}
+
+// write has change write a vault, and takes what it wrote.
+func (b *Broker) write(ctx context.Context, v *vault, change func() (*vaultfile.File, error)) error {
+	began := b.takenOf(v)
+	file, err := change()
 	if err == nil {
-		err = b.take(v, file)
+		err = b.take(v, began, file)
 	}
-	if err == nil {
-		b.keepMerge(ctx, v, file)
-	}
-	if err != nil {
-		b.mu.Lock()
-		v.err = err
-		b.mu.Unlock()
+	if errors.Is(err, errLate) {
+		return b.read(ctx, v)
 	}
 	return err
 }
 
-// take makes an opened file what a vault holds.
-func (b *Broker) take(v *vault, file *vaultfile.File) error {
+// errLate says that the vault was taken by another goroutine since.
+var errLate = errors.New("vault was taken meanwhile")
+
+func (b *Broker) takenOf(v *vault) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return v.taken
+}
+
+// take makes an opened file what a vault holds, if nothing was taken since began.
+func (b *Broker) take(v *vault, began uint64, file *vaultfile.File) error {
 	contents := file.Contents()
 	if _, err := policy.Compile(rulesOf(contents.Policies), grammar); err != nil {
 		return err // a line that cannot be enforced is not passed over
@@ -181,20 +207,30 @@ func (b *Broker) take(v *vault, file *vaultfile.File) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if v.taken != began {
+		return errLate
+	}
+	v.taken++
 	v.file, v.contents, v.catalog, v.disputes, v.err = file, contents, catalog, disputes, nil
 	return nil
 }
 
-// adopt makes an opened file what the selected vault holds.
-func (b *Broker) adopt(file *vaultfile.File) error { return b.take(b.selected, file) }
+// fail keeps why a vault cannot be read, and reports whether it did: not where
+// something was taken since began.
+func (b *Broker) fail(v *vault, began uint64, why error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v.taken != began {
+		return false
+	}
+	v.taken++
+	v.err = why
+	return true
+}
 
 // edit changes a vault.
 func (b *Broker) edit(ctx context.Context, v *vault, change func(*vaultfile.Tx) error) error {
-	file, err := vaultfile.Edit(ctx, v.path, b.identity, v.memory, change)
-	if err != nil {
-		return err
-	}
-	return b.take(v, file)
+	return b.write(ctx, v, func() (*vaultfile.File, error) { return vaultfile.Edit(ctx, v.path, b.identity, v.memory, change) })
 }
 
 // reopen reads every vault anew. Those that cannot be read keep what they
@@ -286,17 +322,6 @@ func ForgetVault(ctx context.Context, o Options, name string) (path string, err 
 		return "", err
 	}
 	return v.path, b.store.RemoveVault(ctx, name)
-}
-
-// ContentsOf are the records of a vault by its name. They must not be changed.
-func (b *Broker) ContentsOf(name string) (vaultfile.Contents, error) {
-	v, err := b.vault(name)
-	if err != nil {
-		return vaultfile.Contents{}, err
-	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return v.contents, nil
 }
 
 // All is the records of every vault that is open. A profile of another vault

@@ -86,11 +86,11 @@ func TestProfilesOfSeveralVaultsAreToldApart(t *testing.T) {
 func TestLoginIsInItsProfilesVault(t *testing.T) {
 	f := newFixture(t)
 	bot, _ := f.addTeam()
-	team, err := f.broker.ContentsOf("team")
+	team, err := f.broker.vault("team")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, ok := team.Login("bot", "github", ""); !ok || !l.Secrets["token"].Equal(secret.New(bot)) {
+	if l, ok := team.contents.Login("bot", "github", ""); !ok || !l.Secrets["token"].Equal(secret.New(bot)) {
 		t.Error("the team's vault does not hold its login")
 	}
 	mine := f.broker.Contents()
@@ -99,7 +99,7 @@ func TestLoginIsInItsProfilesVault(t *testing.T) {
 			t.Error("the default vault holds the team's login")
 		}
 	}
-	if err := f.broker.RemoveLogin(t.Context(), "team/work", "github", ""); err != nil {
+	if err := f.logout("team/work", "github"); err != nil {
 		t.Fatal(err)
 	}
 	if mine = f.broker.Contents(); len(mine.Logins) != 2 {

@@ -21,7 +21,9 @@ const watchEvery = 300 * time.Millisecond
 func (s *Session) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	seen := s.stamps()
+	// What was replaced after the session read it, and before it began to watch,
+	// is another one.
+	seen := s.snapshot.Load().seen
 	pruned := false
 	for {
 		looked := func() {}
@@ -150,14 +152,31 @@ func (s *Session) note(reason, detail string) {
 
 // stamps are what tells whether a watched file is another one.
 func (s *Session) stamps() []fs.FileInfo {
-	var paths []string
+	var stamps []fs.FileInfo
 	for _, v := range s.broker.vaults {
-		paths = append(paths, v.path)
+		stamps = append(stamps, stampOf(v.path))
 	}
-	paths = append(paths, s.snapshot.Load().refs...)
-	stamps := make([]fs.FileInfo, len(paths))
-	for i, path := range paths {
-		stamps[i], _ = os.Stat(path) // a file that is gone for now is nil
+	for _, path := range s.snapshot.Load().refs {
+		stamps = append(stamps, stampOf(path))
+	}
+	return stamps
+}
+
+// stampOf is nil for a file that is gone for now.
+func stampOf(path string) fs.FileInfo {
+	stamp, _ := os.Stat(path)
+	return stamp
+}
+
+// vaultStamps are those of the files that the vaults hold.
+func (b *Broker) vaultStamps() []fs.FileInfo {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	stamps := make([]fs.FileInfo, len(b.vaults))
+	for i, v := range b.vaults {
+		if v.file != nil {
+			stamps[i] = v.file.Stat()
+		}
 	}
 	return stamps
 }

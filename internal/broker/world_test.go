@@ -117,6 +117,12 @@ func (f *fixture) login(profileName, provider, as, token string) {
 	}
 }
 
+// logout ends a key's login, which leaves its profile's vault.
+func (f *fixture) logout(full, provider string) error {
+	_, err := f.broker.Logout(f.Context(), LogoutSpec{Profile: full, Provider: provider})
+	return err
+}
+
 // repository makes a git repository with a remote, under the home.
 func (f *fixture) repository(name, remote string) string {
 	f.Helper()

@@ -81,7 +81,7 @@ func TestAttackPeerOfASession(t *testing.T) {
 	})
 	t.Run("renamed socket of its session, by what the ancestor runs", func(t *testing.T) {
 		said := inSession(t, "session", "00000005", asRaw, "sh", "-c",
-			`mv `+dir+`/00000005-* `+dir+`/00000005-1-1.sock && exec "$@"`, "sh", os.Args[0], "exec", socket, askStatus)
+			`mv `+dir+`/00000005-* `+dir+`/00000005-1073741824-1.sock && exec "$@"`, "sh", os.Args[0], "exec", socket, askStatus)
 		if !refused(said) || !strings.Contains(said, "a kb exec") {
 			t.Error(said)
 		}

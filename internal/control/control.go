@@ -85,7 +85,7 @@ type Request struct {
 	Method     string    `json:"method"`
 	Host       string    `json:"host"`
 	Port       uint16    `json:"port"`
-	Path       string    `json:"path"` // as the audit has it: no query, secret segments as *
+	Path       string    `json:"path"` // the one that is sent: no query, secret segments as *
 	Repository string    `json:"repository,omitempty"`
 	Git        string    `json:"git,omitempty"` // "read" or "write" for git's own requests
 	Mint       bool      `json:"mint,omitempty"`

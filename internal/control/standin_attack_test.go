@@ -9,6 +9,10 @@ import (
 	"testing"
 )
 
+// noProcess is above what Linux (4,194,304, proc(5)) and macOS (99,998) give
+// processes for ids. Process 1 may have begun in the first tick.
+const noProcess = 1 << 30
+
 // TestAttackNameBesideASessionsOwn: an agent puts a second name with its
 // session's id into the folder, so that who stops the session, or answers it,
 // speaks to the other one and hears that it has ended.
@@ -24,7 +28,7 @@ func TestAttackNameBesideASessionsOwn(t *testing.T) {
 	if e, err := Find(entries, own.ID); err != nil || e != own {
 		t.Fatalf("control: %v, %v", e, err)
 	}
-	put(t, dir, Entry{ID: own.ID, PID: 1, Start: 1}.name()) // a process that is gone
+	put(t, dir, Entry{ID: own.ID, PID: noProcess, Start: 1}.name())
 	entries, err = List(dir)
 	if err != nil || len(entries) != 2 {
 		t.Fatal(entries, err)
@@ -128,7 +132,7 @@ func TestAttackFolderFullOfNames(t *testing.T) {
 	dir := folder(t)
 	serve(t, dir, "ffffffff")
 	for i := range maxEntries + 200 {
-		name := Entry{ID: fmt.Sprintf("%08x", i), PID: 1, Start: 1}.name()
+		name := Entry{ID: fmt.Sprintf("%08x", i), PID: noProcess, Start: 1}.name()
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -94,8 +94,7 @@ func WatchAll(ctx context.Context, dir string, fn func(Change)) error {
 				}
 				_, rescanned = parseName(filepath.Base(n.Name))
 				rescanned = rescanned || n.Name == dir
-			case err := <-lost: // the queue was full
-				_ = err
+			case <-lost: // the queue was full
 				rescanned = true
 			case <-tick:
 				rescanned = true
@@ -152,9 +151,9 @@ func (w *watcher) follow(ctx context.Context, e Entry) {
 	client := NewClient(w.dir, e)
 	up := false
 	for {
-		quiet := time.AfterFunc(silence, func() { w.tell(ctx, Change{Kind: Silent, Entry: e}) })
+		quiet := w.unlessHeard(ctx, e)
 		err := client.Watch(ctx, func(s Status) error {
-			quiet.Stop()
+			quiet()
 			kind := Changed
 			if !up {
 				up, kind = true, Up
@@ -162,7 +161,7 @@ func (w *watcher) follow(ctx context.Context, e Entry) {
 			w.tell(ctx, Change{Kind: kind, Entry: e, Status: s})
 			return ctx.Err()
 		})
-		quiet.Stop()
+		quiet()
 		if ctx.Err() != nil {
 			return
 		}
@@ -186,6 +185,27 @@ func (w *watcher) follow(ctx context.Context, e Entry) {
 			return
 		case <-time.After(again):
 		}
+	}
+}
+
+// unlessHeard tells of a session's silence unless heard is called before. When
+// heard has returned nothing is told of it any more: not after the session's own
+// word.
+func (w *watcher) unlessHeard(ctx context.Context, e Entry) (heard func()) {
+	var telling sync.Mutex
+	over := false
+	timer := time.AfterFunc(silence, func() {
+		telling.Lock()
+		defer telling.Unlock()
+		if !over {
+			w.tell(ctx, Change{Kind: Silent, Entry: e})
+		}
+	})
+	return func() {
+		timer.Stop()
+		telling.Lock()
+		defer telling.Unlock()
+		over = true
 	}
 }
 

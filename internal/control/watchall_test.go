@@ -40,7 +40,7 @@ func (w *watching) next(t *testing.T, kind Kind, id string) Change {
 			if c.Kind == kind && c.Entry.ID == id {
 				return c
 			}
-			if c.Kind != Changed {
+			if c.Kind != Changed && c.Kind != Silent { // on a busy machine one is silent before it is up
 				t.Fatalf("told of %s %s %v, want %s %s", c.Kind, c.Entry.ID, c.Err, kind, id)
 			}
 		case err := <-w.ended:

@@ -38,7 +38,8 @@ func (d *Desk) AuditFollow(ctx context.Context, events func([]audit.Event)) erro
 	var batch []audit.Event
 	some := make(chan struct{}, 1)
 	followed := make(chan error, 1)
-	go func() {
+	d.beside(func() {
+		defer close(followed)
 		followed <- audit.FollowFrom(ctx, d.o.Paths.Audit(), audit.Filter{}, func() { events(nil) }, func(e audit.Event) error {
 			mu.Lock()
 			batch = append(batch, e)
@@ -49,10 +50,10 @@ func (d *Desk) AuditFollow(ctx context.Context, events func([]audit.Event)) erro
 			}
 			return nil
 		})
-	}()
+	})
 	for {
 		select {
-		case err := <-followed:
+		case err := <-followed: // nil where it has panicked
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}

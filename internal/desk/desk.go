@@ -38,6 +38,10 @@ type Options struct {
 type Desk struct {
 	o Options
 
+	// opening is held while the broker is opened or put, mu never while anything is
+	// waited for: a key of an age plugin may wait for a touch.
+	opening sync.Mutex
+
 	mu       sync.Mutex
 	broker   *broker.Broker // nil until it is open
 	replaced chan struct{}  // closed when broker is another one
@@ -47,6 +51,7 @@ type Desk struct {
 	sessions *sessions      // that Watch follows; nil while it does not
 
 	looking attention
+	faults  chan error // the first panic of a goroutine of the desk's own; see beside
 }
 
 var _ tui.Backend = (*Desk)(nil)
@@ -61,27 +66,50 @@ func New(o Options) *Desk {
 	}
 	o.Broker.Paths, o.Broker.Getenv, o.Broker.Spawn = o.Paths, o.Getenv, o.Spawn
 	o.Broker.Any = true // one vault that cannot be opened does not hide the others
-	return &Desk{o: o, replaced: make(chan struct{})}
+	d := &Desk{o: o, replaced: make(chan struct{}), faults: make(chan error, 1)}
+	d.looking.beside = d.beside
+	return d
+}
+
+// beside runs f in a goroutine of its own. The dashboard has the terminal: where f
+// panics, Watch returns that, so that the terminal is given back before it is said.
+func (d *Desk) beside(f func()) {
+	go func() {
+		defer d.caught()
+		f()
+	}()
+}
+
+// caught notes a panic for Watch. It is for defer.
+func (d *Desk) caught() {
+	if value := recover(); value != nil {
+		select {
+		case d.faults <- tui.Fault(value):
+		default: // not the first
+		}
+	}
 }
 
 // open returns the broker, opened if it is not yet. Its error has advice.
 func (d *Desk) open(ctx context.Context) (*broker.Broker, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.broker != nil {
-		return d.broker, nil
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if b, _ := d.opened(); b != nil {
+		return b, nil
 	}
 	at := time.Now()
 	b, err := broker.Open(ctx, d.o.Broker)
 	if err != nil {
 		return nil, d.advise(err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.put(b)
 	d.openedAt = at
 	return b, nil
 }
 
-// put takes another broker, or nil; the lock is held.
+// put takes another broker, or nil; both locks are held.
 func (d *Desk) put(b *broker.Broker) {
 	d.broker = b
 	close(d.replaced)

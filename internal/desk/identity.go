@@ -25,10 +25,7 @@ func (d *Desk) Unlock(_ context.Context, passphrase secret.Value, lifetime time.
 		return "", d.advise(err)
 	}
 	until := d.o.Now().Add(lifetime)
-	d.mu.Lock()
-	d.put(nil)
-	d.until = until
-	d.mu.Unlock()
+	d.drop(until)
 	note := "unlocked until " + until.Format("Mon 15:04")
 	if scope == state.ScopeUser {
 		note += "; there is no login session here, so every process of this user can read the key meanwhile, an agent's too"
@@ -41,7 +38,7 @@ func (d *Desk) Lock(context.Context) (string, error) {
 	if err := broker.Lock(d.o.Paths); err != nil {
 		return "", d.advise(err)
 	}
-	d.drop()
+	d.drop(time.Time{})
 	return "locked; sessions that run go on with what they have", nil
 }
 
@@ -54,7 +51,7 @@ func (d *Desk) Init(ctx context.Context, v tui.NewVault) (string, error) {
 	if err != nil {
 		return "", d.advise(err)
 	}
-	d.drop()
+	d.drop(time.Time{})
 	note := fmt.Sprintf("vault %s is made", made.Vault)
 	if v.Passphrase.IsZero() {
 		return note, nil
@@ -66,10 +63,13 @@ func (d *Desk) Init(ctx context.Context, v tui.NewVault) (string, error) {
 	return note + ", " + unlocked, nil
 }
 
-// drop forgets the open vault, with the identity that opened it.
-func (d *Desk) drop() {
+// drop forgets the open vault, with the identity that opened it; until is when the
+// one that opens the next locks, zero where nobody knows.
+func (d *Desk) drop(until time.Time) {
+	d.opening.Lock()
+	defer d.opening.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.put(nil)
-	d.until = time.Time{}
+	d.until = until
 }

@@ -19,14 +19,6 @@ import (
 	"kb/vaultfile"
 )
 
-// codeWait is how long a login waits for a browser, as kb login does.
-// Authorization pages live for minutes; who went away comes back to a dialog that
-// says so.
-const codeWait = 15 * time.Minute
-
-// errNobodyCame says that codeWait is over.
-var errNobodyCame = fmt.Errorf("nobody granted it within %d minutes", codeWait/time.Minute)
-
 // Login makes a login by what a person entered: a key, or a grant in a browser.
 func (d *Desk) Login(ctx context.Context, r tui.LoginRequest, at tui.LoginScreen) (string, error) {
 	b, err := d.open(ctx)
@@ -120,7 +112,7 @@ func (m *making) keep(ctx context.Context, b *broker.Broker) (broker.LoginResult
 		switch {
 		case ref != "":
 			if err := checkRef(ref); err != nil {
-				return broker.LoginResult{}, fmt.Errorf("what is given for %q is not a reference: %w", label(f), err)
+				return broker.LoginResult{}, fmt.Errorf("what is given for %q is not a reference: %w", f.Title(), err)
 			}
 			if m.login.Refs == nil {
 				m.login.Refs = map[string]string{}
@@ -132,10 +124,10 @@ func (m *making) keep(ctx context.Context, b *broker.Broker) (broker.LoginResult
 			}
 			m.login.Secrets[f.Name] = value
 			if !f.Fits(value) {
-				m.notes = append(m.notes, fmt.Sprintf("%s does not look like what %s makes; kept all the same", label(f), m.definition.Title))
+				m.notes = append(m.notes, fmt.Sprintf("%s does not look like what %s makes; kept all the same", f.Title(), m.definition.Title))
 			}
 		case !f.Optional:
-			return broker.LoginResult{}, fmt.Errorf("log in at %s: no %s given", m.Provider, label(f))
+			return broker.LoginResult{}, fmt.Errorf("log in at %s: no %s given", m.Provider, f.Title())
 		}
 	}
 	return b.Login(ctx, broker.LoginSpec{Login: m.login, Verify: !m.NoVerify})
@@ -145,13 +137,6 @@ func (m *making) keep(ctx context.Context, b *broker.Broker) (broker.LoginResult
 // shown.
 func checkRef(ref string) error {
 	return hint.Wrap(broker.CheckReference(ref), "give env:NAME, file:/path or another form of docs/references.md")
-}
-
-func label(f providers.Field) string {
-	if f.Label != "" {
-		return f.Label
-	}
-	return f.Name
 }
 
 // grant has a person grant a login in a browser.
@@ -174,7 +159,7 @@ func (d *Desk) grant(ctx context.Context, b *broker.Broker, m *making, at tui.Lo
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &visited{at: at, desktop: desktop, open: here && m.Way != "device", qr: term.UTF8(d.o.Getenv), now: d.o.Now, cancel: cancel}
+	s := &visited{at: at, desktop: desktop, open: here && m.Way != "device", qr: term.UTF8(d.o.Getenv), now: d.o.Now, cancel: cancel, beside: d.beside}
 	defer s.close()
 	spec.Screen = s
 	result, err := b.LoginOAuth(ctx, spec)
@@ -212,7 +197,7 @@ func (m *making) client(b *broker.Broker) (*vaultfile.Client, error) {
 }
 
 // visited is the broker's Screen: it tells the dashboard where a person has to go,
-// opens a browser where that makes sense, and gives up after codeWait.
+// opens a browser where that makes sense, and gives up after broker.CodeWait.
 type visited struct {
 	at      tui.LoginScreen
 	desktop term.Desktop
@@ -220,6 +205,7 @@ type visited struct {
 	qr      bool
 	now     func() time.Time
 	cancel  context.CancelCauseFunc
+	beside  func(func()) // runs what is not waited for
 
 	mu    sync.Mutex
 	step  tui.LoginStep
@@ -243,8 +229,8 @@ func (s *visited) Visit(v broker.Visit) {
 	defer s.mu.Unlock()
 	if v.Code == "" && v.Expires.IsZero() {
 		if s.until.IsZero() {
-			s.until = s.now().Add(codeWait)
-			s.timer = time.AfterFunc(codeWait, func() { s.cancel(errNobodyCame) })
+			s.until = s.now().Add(broker.CodeWait)
+			s.timer = time.AfterFunc(broker.CodeWait, func() { s.cancel(broker.ErrNobodyCame) })
 		}
 		v.Expires = s.until
 	}
@@ -265,7 +251,7 @@ func (s *visited) Visit(v broker.Visit) {
 	}
 	s.at.Step(s.step)
 	if first && s.open {
-		go s.browse(address)
+		s.beside(func() { s.browse(address) })
 	}
 }
 
@@ -315,7 +301,7 @@ func (d *Desk) adviseLogin(err error, r tui.LoginRequest) error {
 		return hint.Exit(hint.Cancelled, errors.New(at+": cancelled, nothing was kept"), "")
 	case errors.As(err, &already):
 		return err
-	case errors.Is(err, errNobodyCame):
+	case errors.Is(err, broker.ErrNobodyCame):
 		return hint.Exit(hint.Human, fmt.Errorf("%s: %w", at, err), "press r to try again")
 	case errors.Is(err, broker.ErrRotates), errors.Is(err, broker.ErrNoRefresh):
 		return hint.Exit(hint.Usage, err, "press e, and have it kept on this device")

@@ -41,7 +41,7 @@ func (d *Desk) LoginForm(ctx context.Context, r tui.LoginRequest) (tui.LoginForm
 	form.Page = m.method.Page
 	if m.method.Flow != providers.FlowOAuth {
 		for _, f := range m.method.Fields {
-			form.Fields = append(form.Fields, tui.Field{Name: f.Name, Label: label(f), Secret: f.Secret, Optional: f.Optional})
+			form.Fields = append(form.Fields, tui.Field{Name: f.Name, Label: f.Title(), Secret: f.Secret, Optional: f.Optional})
 		}
 		return form, nil
 	}

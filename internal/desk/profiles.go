@@ -17,7 +17,6 @@ import (
 	"kb/internal/policy"
 	"kb/internal/state"
 	"kb/profile"
-	"kb/providers"
 	"kb/tui"
 	"kb/vaultfile"
 )
@@ -275,14 +274,6 @@ func (d *Desk) AddRule(ctx context.Context, given tui.Rule) (string, error) {
 		return "", d.advise(err)
 	}
 	r.Profile = full
-	for _, other := range b.All().Rules {
-		same := other
-		same.ID, same.Profile = "", full
-		if other.Profile != full && same == r {
-			return "", hint.Wrap(fmt.Errorf("add rule: rule %s gives the same to profile %q", other.ID, b.Show(other.Profile)),
-				"run kb rule rm "+other.ID+" first")
-		}
-	}
 	id, err := b.AddRule(ctx, r)
 	if err != nil {
 		return "", d.advise(err)
@@ -325,24 +316,11 @@ func (d *Desk) AddPolicy(ctx context.Context, s tui.PolicySpec) (string, error) 
 	if line.Profile, err = b.Find(s.Profile); err != nil {
 		return "", d.advise(err)
 	}
-	if err := broker.CheckPolicy(line); err != nil {
-		return "", err // it says what is wrong with which field
-	}
-	if line.Provider != "" {
-		if _, err := b.Definition(line.Profile, line.Provider, ""); errors.Is(err, providers.ErrUnknown) {
-			return "", d.advise(err)
-		}
-	}
 	id, err := b.AddPolicy(ctx, line)
 	if err != nil {
 		return "", d.advise(err)
 	}
-	for _, l := range b.Policies() {
-		if l.ID == id {
-			return fmt.Sprintf("policy %s: profile %s: %s", id, b.Show(l.Profile), l.Words), nil
-		}
-	}
-	return "policy " + id + " added", nil
+	return fmt.Sprintf("policy %s: profile %s: %s", id, b.Show(line.Profile), broker.PolicyWords(line)), nil
 }
 
 // RemovePolicy implements tui.Backend.

@@ -192,7 +192,7 @@ func (d *Desk) OpenPage(ctx context.Context, url string) error {
 	}
 	opened := make(chan error, 1)
 	// The browser outlives the dashboard.
-	go func() { opened <- desktop.Open(context.WithoutCancel(ctx), url) }()
+	d.beside(func() { opened <- desktop.Open(context.WithoutCancel(ctx), url) })
 	waited := time.NewTimer(browserPatience)
 	defer waited.Stop()
 	select {

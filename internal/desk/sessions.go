@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -37,28 +36,24 @@ func (d *Desk) followSessions(ctx context.Context, tell func(tui.Change)) {
 	for ctx.Err() == nil {
 		// Of sessions that end while nobody watches nobody tells: each run begins anew.
 		s := &sessions{known: map[control.Entry]tui.Session{}}
-		err := control.WatchAll(ctx, d.controlDir(), func(c control.Change) {
+		_ = control.WatchAll(ctx, d.controlDir(), func(c control.Change) {
 			d.take(s, c)
 			tell(tui.ChangedSessions)
 		})
-		if ctx.Err() != nil {
-			break
-		}
-		// The folder cannot be watched, or is not safe: Sessions says why when it
-		// is asked. It is tried again.
-		_ = err
 		d.mu.Lock()
 		d.sessions = nil
 		d.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		// The folder cannot be watched, or is not safe: Sessions says why when it
+		// is asked. It is tried again.
 		tell(tui.ChangedSessions)
 		select {
 		case <-ctx.Done():
 		case <-time.After(blindly):
 		}
 	}
-	d.mu.Lock()
-	d.sessions = nil
-	d.mu.Unlock()
 }
 
 // take keeps what happened to a session.
@@ -127,6 +122,7 @@ func (d *Desk) askSessions(ctx context.Context) ([]tui.Session, error) {
 			continue
 		}
 		all.Go(func() {
+			defer d.caught()
 			asking, cancel := context.WithTimeout(ctx, statusPatience)
 			defer cancel()
 			status, err := control.NewClient(d.controlDir(), e).Status(asking)
@@ -164,25 +160,9 @@ func sessionOf(s control.Status) tui.Session {
 		out.Hosts = append(out.Hosts, tui.Host(h))
 	}
 	for _, r := range s.Waiting {
-		out.Waiting = append(out.Waiting, requestOf(r))
+		out.Waiting = append(out.Waiting, tui.Request(r))
 	}
 	return out
-}
-
-func requestOf(r control.Request) tui.Request {
-	return tui.Request{
-		ID: r.ID, Session: r.Session, Profile: r.Profile, Provider: r.Provider, Login: r.Login, Method: r.Method,
-		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Websocket: r.Websocket, Rule: r.Rule, Policy: r.Policy,
-		Agent: r.Agent, Dir: r.Dir, Body: r.Body, Type: r.Type, Asked: r.Asked, Deadline: r.Deadline,
-	}
-}
-
-func controlRequest(r tui.Request) control.Request {
-	return control.Request{
-		ID: r.ID, Session: r.Session, Profile: r.Profile, Provider: r.Provider, Login: r.Login, Method: r.Method,
-		Host: r.Host, Port: r.Port, Path: r.Path, Repository: r.Repository, Git: r.Git, Mint: r.Mint, Websocket: r.Websocket, Rule: r.Rule, Policy: r.Policy,
-		Agent: r.Agent, Dir: r.Dir, Body: r.Body, Type: r.Type, Asked: r.Asked, Deadline: r.Deadline,
-	}
 }
 
 // StopSession implements tui.Backend. Of one that crashed it clears what is left.
@@ -218,7 +198,7 @@ func (d *Desk) Answer(ctx context.Context, r tui.Request, a tui.Answer) error {
 	if i < 0 {
 		return d.adviseControl(fmt.Errorf("answer request %s: %w", r.ID, control.ErrNoRequest))
 	}
-	if !sameRequest(requestOf(status.Waiting[i]), r) {
+	if !tui.Request(status.Waiting[i]).Same(r) {
 		return hint.Wrap(errOther, "look at it again: it is shown as it is now")
 	}
 	if a == tui.Always {
@@ -226,7 +206,7 @@ func (d *Desk) Answer(ctx context.Context, r tui.Request, a tui.Answer) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.AllowAlways(ctx, controlRequest(r)); err != nil {
+		if _, err := b.AllowAlways(ctx, control.Request(r)); err != nil {
 			return d.advise(err)
 		}
 		a = tui.Once
@@ -240,20 +220,11 @@ func (d *Desk) AlwaysLine(ctx context.Context, r tui.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	line, err := b.AlwaysLine(controlRequest(r))
+	line, err := b.AlwaysLine(control.Request(r))
 	if err != nil {
 		return "", d.advise(err)
 	}
 	return broker.PolicyWords(line), nil
-}
-
-// sameRequest compares all that is shown of two requests.
-func sameRequest(a, b tui.Request) bool {
-	if !a.Asked.Equal(b.Asked) || !a.Deadline.Equal(b.Deadline) {
-		return false
-	}
-	a.Asked, a.Deadline, b.Asked, b.Deadline = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	return reflect.DeepEqual(a, b)
 }
 
 // adviseControl adds what a person should do about an error of speaking to a

@@ -21,7 +21,7 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	s := tui.Standing{Path: d.o.Paths.Vault(), Dir: d.o.Dir}
 	b, err := d.open(ctx)
 	if err == nil && b.Locked() {
-		d.drop()
+		d.drop(time.Time{})
 		b, err = d.open(ctx)
 	}
 	if err == nil {
@@ -54,7 +54,7 @@ func (d *Desk) Standing(ctx context.Context) (tui.Standing, error) {
 	if len(b.All().Profiles) == 0 {
 		d.suggest(ctx, &s)
 	}
-	s.Attention = append(notes, d.looking.at(b)...)
+	s.Attention = append(notes, d.looking.at(b.Attention)...)
 	return s, nil
 }
 
@@ -118,18 +118,23 @@ const attentionPatience = 50 * time.Millisecond
 
 // attention looks at what a person should see to, one look at a time.
 type attention struct {
+	beside func(func()) // runs a look
+
 	mu      sync.Mutex
 	lines   []string
-	looking chan struct{} // nil: nobody looks
-	told    func()        // is told when the lines are others than were given; may be nil
+	looking chan struct{}   // nil: nobody looks
+	next    func() []string // asked for during a look, which may have passed what changed
+	told    func()          // is told when the lines are others than were given; may be nil
 }
 
 // at is what a person should see to, as far as it is known soon.
-func (a *attention) at(b *broker.Broker) []string {
+func (a *attention) at(see func() []string) []string {
 	a.mu.Lock()
 	if a.looking == nil {
 		a.looking = make(chan struct{})
-		go a.look(b, a.looking)
+		a.beside(func() { a.look(see) })
+	} else {
+		a.next = see
 	}
 	done := a.looking
 	a.mu.Unlock()
@@ -144,14 +149,20 @@ func (a *attention) at(b *broker.Broker) []string {
 	return a.lines
 }
 
-func (a *attention) look(b *broker.Broker, done chan struct{}) {
-	lines := b.Attention()
-	a.mu.Lock()
-	changed, told := !slices.Equal(a.lines, lines), a.told
-	a.lines, a.looking = lines, nil
-	a.mu.Unlock()
-	close(done)
-	if changed && told != nil {
-		told()
+// look looks until nobody has asked since a look began.
+func (a *attention) look(see func() []string) {
+	for see != nil {
+		lines := see()
+		a.mu.Lock()
+		changed, told, done := !slices.Equal(a.lines, lines), a.told, a.looking
+		a.lines, a.looking = lines, nil
+		if see, a.next = a.next, nil; see != nil {
+			a.looking = make(chan struct{})
+		}
+		a.mu.Unlock()
+		close(done)
+		if changed && told != nil {
+			told()
+		}
 	}
 }

@@ -37,17 +37,23 @@ var (
 // Watch implements tui.Backend. Besides, it keeps tokens fresh: a dashboard that
 // is open all day is where a person looks first when one has ended.
 func (d *Desk) Watch(ctx context.Context, changed func(tui.Change)) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	p := &pulse{wake: make(chan struct{}, 1)}
 	d.looking.mu.Lock()
 	d.looking.told = func() { p.tell(tui.ChangedTokens) }
 	d.looking.mu.Unlock()
 	var all sync.WaitGroup
-	all.Go(func() { d.followSessions(ctx, p.tell) })
-	all.Go(func() { d.followFiles(ctx, p.tell) })
-	all.Go(func() { d.keepFresh(ctx, p.tell) })
-	p.run(ctx, changed)
+	for _, follow := range []func(context.Context, func(tui.Change)){d.followSessions, d.followFiles, d.keepFresh} {
+		all.Go(func() {
+			defer d.caught()
+			follow(ctx, p.tell)
+		})
+	}
+	fault := p.run(ctx, changed, d.faults)
+	end()
 	all.Wait()
-	return nil
+	return fault
 }
 
 // pulse gathers changes, so that they are told at most so often.
@@ -67,18 +73,23 @@ func (p *pulse) tell(c tui.Change) {
 	}
 }
 
-func (p *pulse) run(ctx context.Context, changed func(tui.Change)) {
+// run tells of changes until ctx ends, or there is a fault, which it returns.
+func (p *pulse) run(ctx context.Context, changed func(tui.Change), faults <-chan error) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case fault := <-faults:
+			return fault
 		case <-pause.C:
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case fault := <-faults:
+			return fault
 		case <-p.wake:
 		}
 		p.mu.Lock()
@@ -228,18 +239,17 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 	f := d.watched()
 	known := map[string]bool{}
 	_, replaced := d.opened()
-	fresh := true // nobody watched while the vault was opened
+	fresh := true              // nobody watched while the vault was opened
+	var blind <-chan time.Time // when all is looked at again, because not all is watched
 	for {
-		var blind <-chan time.Time
 		for dir := range f.folders {
-			if known[dir] {
-				continue
-			}
-			if w == nil || w.Add(dir) != nil {
+			switch {
+			case known[dir]:
+			case w != nil && w.Add(dir) == nil:
+				known[dir] = true
+			case blind == nil:
 				blind = time.After(blindly)
-				continue
 			}
-			known[dir] = true
 		}
 		for dir := range known {
 			if !f.folders[dir] {
@@ -261,7 +271,7 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 			_, replaced = d.opened()
 			fresh = true
 		case e := <-events:
-			if !e.Op.Has(fsnotify.Chmod) || e.Op != fsnotify.Chmod {
+			if e.Op != fsnotify.Chmod {
 				c = f.means(e.Name)
 			}
 			if known[e.Name] && e.Op.Has(fsnotify.Remove) {
@@ -270,10 +280,10 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 			if c == 0 && !e.Op.Has(fsnotify.Create) && !e.Op.Has(fsnotify.Remove) {
 				continue
 			}
-		case err := <-lost:
-			_ = err // whatever it was, all is looked at again
+		case <-lost: // whatever it was, all is looked at again
 			c = tui.ChangedVault | tui.ChangedTokens
 		case <-blind:
+			blind = nil
 			c = tui.ChangedVault | tui.ChangedTokens
 		case <-lock.C:
 			if b, _ := d.opened(); b != nil && b.Locked() {
@@ -315,6 +325,6 @@ func (d *Desk) reload(ctx context.Context) {
 	}
 	// What cannot be read is told by Standing.
 	if stale, err := b.Reload(ctx); stale || err == nil && b.Locked() {
-		d.drop()
+		d.drop(time.Time{})
 	}
 }

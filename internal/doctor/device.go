@@ -176,13 +176,9 @@ func checkTrace(_ context.Context, o *Options) Result {
 	return good("no process traces kb")
 }
 
-const (
-	// clockOff is by how much stamps may be ahead of the clock: two devices
-	// differ by that much where neither is wrong.
-	clockOff = 2 * time.Minute
-	// newestEvents are looked at: of one moment there are not many more.
-	newestEvents = 1
-)
+// clockOff is by how much stamps may be ahead of the clock: two devices differ by
+// that much where neither is wrong.
+const clockOff = 2 * time.Minute
 
 // checkClock compares the clock with the newest stamps that kb has written. A
 // clock that is behind makes ended tokens look good, and has signatures refused.
@@ -196,8 +192,8 @@ func checkClock(ctx context.Context, o *Options) Result {
 			newest, what = t, of
 		}
 	}
-	if events, err := audit.Tail(o.Paths.Audit(), newestEvents, audit.Filter{}); err == nil && len(events) > 0 {
-		look(events[len(events)-1].Time, "the newest audit line")
+	if events, err := audit.Tail(o.Paths.Audit(), 1, audit.Filter{}); err == nil && len(events) > 0 {
+		look(events[0].Time, "the newest audit line")
 	}
 	if b, err := o.Open(ctx); err == nil {
 		c := b.All()

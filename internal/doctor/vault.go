@@ -35,7 +35,7 @@ func checkVault(ctx context.Context, o *Options) Result {
 			}
 		}
 		if fix == "" {
-			fix = "kb vault ls names them; mend the file, or run kb vault forget NAME"
+			fix = "run kb vault ls, which names them; mend the file, or run kb vault forget NAME"
 		}
 		return Result{Failed, line, "Its rules have a say in which profile a directory gets, so kb exec refuses without them. " + rest, fix}
 	}
@@ -138,7 +138,7 @@ func checkLogins(ctx context.Context, o *Options) Result {
 	return opened(ctx, o, func(b *broker.Broker) Result {
 		states := b.LoginStates()
 		if len(states) == 0 {
-			return Result{Warning, "no login yet", "Agents get no credential: their requests leave as they are.", "kb login PROVIDER -p PROFILE"}
+			return Result{Warning, "no login yet", "Agents get no credential: their requests leave as they are.", "run kb login PROVIDER -p PROFILE"}
 		}
 		var lines []string
 		fix, failed, unsure := "", 0, 0
@@ -154,8 +154,8 @@ func checkLogins(ctx context.Context, o *Options) Result {
 				failed++
 			}
 			lines = append(lines, fmt.Sprintf("%s at %s: %s, %s", s.Login.Profile, s.Login.Provider, s.State, s.Reason))
-			if fix == "" {
-				fix = s.Fix
+			if fix == "" && s.Fix != "" {
+				fix = "run " + s.Fix
 			}
 		}
 		if len(lines) > 0 {

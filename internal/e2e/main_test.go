@@ -18,7 +18,7 @@ const raced = "^(TestAttackScreen|TestFullAndReadOnlyDisks|TestLiveState|TestTra
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if run := flag.Lookup("test.run"); raceEnabled && os.Getenv("KB_E2E") == "" && run.Value.String() == "" {
+	if run := flag.Lookup("test.run"); testkit.RaceEnabled && os.Getenv("KB_E2E") == "" && run.Value.String() == "" {
 		fmt.Println("under the race detector only", raced)
 		if err := run.Value.Set(raced); err != nil {
 			panic(err)

@@ -126,14 +126,7 @@ func (f *Flows) resource(ctx context.Context, u *url.URL, asked map[string]strin
 }
 
 func (f *Flows) resourceAt(ctx context.Context, place string, u *url.URL) (Found, error) {
-	a, err := f.get(ctx, place)
-	if err != nil {
-		return Found{}, err
-	}
-	if a.status != http.StatusOK {
-		return Found{}, a.odd(fmt.Sprintf("status %d", a.status))
-	}
-	m, err := a.object()
+	_, m, err := f.get(ctx, place)
 	if err != nil {
 		return Found{}, err
 	}

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,14 +91,7 @@ func wellKnown(u *url.URL, name string) string {
 }
 
 func (f *Flows) metadataAt(ctx context.Context, place, issuer string) (metadata, error) {
-	a, err := f.get(ctx, place)
-	if err != nil {
-		return metadata{}, err
-	}
-	if a.status != http.StatusOK {
-		return metadata{}, a.odd(fmt.Sprintf("status %d", a.status))
-	}
-	m, err := a.object()
+	a, m, err := f.get(ctx, place)
 	if err != nil {
 		return metadata{}, err
 	}
@@ -159,19 +153,27 @@ func (m metadata) clientAuth(withSecret bool) ClientAuth {
 	return AuthBasic
 }
 
-// get asks for a JSON document.
-func (f *Flows) get(ctx context.Context, place string) (*answer, error) {
+// get asks for a document that is a JSON object.
+func (f *Flows) get(ctx context.Context, place string) (*answer, map[string]json.RawMessage, error) {
 	u, err := endpoint("metadata", place)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, errors.New("make request: the address is none")
+		return nil, nil, errors.New("make request: the address is none")
 	}
 	req.Header.Set("Accept", "application/json")
 	// Some servers of the Model Context Protocol answer by its version
 	// (https://modelcontextprotocol.io/specification/2025-06-18/basic/authorization).
 	req.Header.Set("MCP-Protocol-Version", mcpVersion)
-	return f.send(ctx, "metadata", req)
+	a, err := f.send(ctx, "metadata", req)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.status != http.StatusOK {
+		return nil, nil, a.odd(fmt.Sprintf("status %d", a.status))
+	}
+	m, err := a.object()
+	return a, m, err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kb/internal/oauth"
+	"kb/internal/testkit"
 )
 
 // TestPaste: the address at which a browser on another machine ended, in each
@@ -130,12 +131,10 @@ func TestPasteOnly(t *testing.T) {
 
 // TestFixedPort: a definition's own port and path, and localhost by name.
 func TestFixedPort(t *testing.T) {
-	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(testkit.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
-	_ = free.Close()
 	w := newWorld(t)
 	s := w.server()
 	for redirect, want := range map[string]string{

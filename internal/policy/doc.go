@@ -14,8 +14,9 @@
 //
 // Of the lines that fit a request one decides: the one with more conditions;
 // of two with as many the one whose path says more, then whose host, then
-// whose repository; and where they say as much, the stricter: deny, ask, allow. What no line fits is allowed. Lines of effect
-// limit take no part in that: each that fits counts.
+// whose repository; and where they say as much, the stricter: deny, ask, allow.
+// What no line fits is allowed. Lines of effect limit take no part in that: each
+// that fits counts.
 //
 // A request that makes a new credential (a mint) is the other way round:
 // denied, unless the line that decides has the condition mint.

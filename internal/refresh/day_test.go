@@ -20,6 +20,7 @@ import (
 	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
+	"kb/internal/testkit"
 )
 
 // A day of several sessions and logins at servers that rotate, with servers
@@ -56,7 +57,7 @@ const (
 // dayLength is how long it is, and something happens once in so many minutes:
 // the race detector's is a third of a day in which as much happens.
 func dayLength() (long time.Duration, calm int) {
-	if raceEnabled && os.Getenv("KB_THOROUGH") == "" {
+	if testkit.RaceEnabled && os.Getenv("KB_THOROUGH") == "" {
 		return 8 * time.Hour, 50
 	}
 	return 24 * time.Hour, 150

@@ -13,6 +13,7 @@ import (
 
 	"kb/internal/secret"
 	"kb/internal/state"
+	"kb/internal/testkit"
 )
 
 // 20 processes of 50 users each find a token that is over: one request, no
@@ -21,7 +22,7 @@ import (
 func TestTwentyProcessesOneRequest(t *testing.T) {
 	const users, limit, tries = 50, 2 * time.Second, 5
 	processes := 20
-	if raceEnabled {
+	if testkit.RaceEnabled {
 		processes = 5 // the detector makes each as slow as four
 	}
 	var all []time.Duration
@@ -41,7 +42,7 @@ func TestTwentyProcessesOneRequest(t *testing.T) {
 	}
 	slices.Sort(all)
 	t.Logf("%d processes of %d users: %v", processes, users, all)
-	if all[0] > limit && !raceEnabled {
+	if all[0] > limit && !testkit.RaceEnabled {
 		t.Errorf("took %v at best, want at most %v", all[0], limit)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"kb/internal/refresh"
 	"kb/internal/secret"
 	"kb/internal/state"
+	"kb/internal/testkit"
 )
 
 // The test binary is also a session of kb, and a worker: what is killed must be
@@ -345,7 +346,7 @@ var none = stop{}
 // servers are those that rotate refresh tokens and end a family at reuse, and
 // those that do neither, which the race detector's run leaves to the other one.
 func servers() []bool {
-	if raceEnabled && os.Getenv("KB_THOROUGH") == "" {
+	if testkit.RaceEnabled && os.Getenv("KB_THOROUGH") == "" {
 		return []bool{true}
 	}
 	return []bool{true, false}

@@ -43,6 +43,10 @@ type Terminal struct {
 	environ []string
 }
 
+// ended is the pane's title once tmux has read all that the program wrote: the
+// wrapper writes it behind that.
+const ended = "the program has ended"
+
 // wrapper notes in $1 what stands before, during and after the program, which
 // is the rest. ctrl+c at the terminal reaches the shell too: it goes on.
 const wrapper = `dir=$1; shift
@@ -51,6 +55,7 @@ trap : INT QUIT
 sh -c 'echo $$ >"$0/pid.new" && mv "$0/pid.new" "$0/pid"; exec "$@"' "$dir" "$@"
 echo $? >"$dir/code.new"
 stty -g >"$dir/after"
+printf '\033]2;` + ended + `\033\\'
 mv "$dir/code.new" "$dir/code"
 exec sleep 2147483647`
 
@@ -282,14 +287,38 @@ func (t *Terminal) Signal(s syscall.Signal) error {
 	return syscall.Kill(pid, s)
 }
 
-// WaitEnd waits for the program's end and returns its code, 128 and more for a
-// signal.
+// WaitEnd waits for the program's end, and until all that it wrote is on the
+// screen. It returns its code, 128 and more for a signal.
 func (t *Terminal) WaitEnd(limit time.Duration) (code int, err error) {
+	over := time.Now().Add(limit)
 	text, err := t.note("code", limit)
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(text)
+	for {
+		title, err := t.control.do(`display-message -p "#{pane_title}"`)
+		if err != nil {
+			return 0, err
+		}
+		if strings.TrimSpace(title) == ended {
+			return strconv.Atoi(text)
+		}
+		left := time.Until(over)
+		if left <= 0 {
+			return 0, fmt.Errorf("the screen lacks what the program wrote last, after %v", limit)
+		}
+		t.await(left)
+	}
+}
+
+// await waits for output, at most so long.
+func (t *Terminal) await(limit time.Duration) {
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	select {
+	case <-t.control.output:
+	case <-over.C:
+	}
 }
 
 // Left says, after the program's end, what it left switched on, or "".

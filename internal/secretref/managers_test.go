@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/zalando/go-keyring"
+
+	"kb/internal/testkit"
 )
 
 // The programs of managers are doubles here. Each wants the arguments that the
@@ -259,7 +261,7 @@ func TestRealVault(t *testing.T) {
 	}
 	d := newDevice(t)
 	// A port of its own: the server takes an address and says nothing of the one it got.
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	env := append(os.Environ(), "HOME="+d.home, "BAO_ADDR=http://"+address, "VAULT_ADDR=http://"+address, "BAO_TOKEN=root", "VAULT_TOKEN=root")
 	server := exec.Command(program, "server", "-dev", "-dev-root-token-id=root", "-dev-listen-address="+address, "-dev-no-store-token")
 	server.Env = env

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,6 +99,22 @@ func moduleRoot() (string, error) {
 		}
 		dir = up
 	}
+}
+
+// FreeAddress is an address of this machine at which nothing listens, for a
+// program that must be told its port. The kernel gives it to nobody else by
+// itself: it is below the ports that Linux and macOS choose from.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000)))
+		if l, err := net.Listen("tcp4", address); err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Home is the home folder of a user who has just been made: no configuration,

@@ -1,5 +1,0 @@
-//go:build !race
-
-package vaultfile
-
-const raceEnabled = false
