@@ -38,11 +38,8 @@ func (n Normal) String() string {
 	return n.Host + "/" + n.Path
 }
 
-// Fold is String with the path in lower case where the host sees no
-// difference: equal Folds are one repository.
-func (n Normal) Fold() string { return FoldRemote(n.String()) }
-
-// FoldRemote is Fold for a normal form that is text already.
+// FoldRemote is a normal form with its path in lower case where the host sees no
+// difference: equal ones are one repository.
 func FoldRemote(normal string) string {
 	if host, _, _ := strings.Cut(normal, "/"); foldsCase(host) {
 		return strings.ToLower(normal)

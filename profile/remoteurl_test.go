@@ -177,8 +177,8 @@ func TestFold(t *testing.T) {
 		"https://github.com:8443/Acme/API":  "github.com:8443/Acme/API",
 	} {
 		n, err := NormalRemote(in)
-		if err != nil || n.Fold() != want {
-			t.Errorf("Fold(%q) = %q, %v; want %q", in, n.Fold(), err, want)
+		if got := FoldRemote(n.String()); err != nil || got != want {
+			t.Errorf("FoldRemote(%q) = %q, %v; want %q", in, got, err, want)
 		}
 	}
 }

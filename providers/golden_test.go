@@ -139,7 +139,7 @@ func compareExchange(p *Provider, e *golden.Exchange) error {
 	if _, mint := based.MintFor(host, uint16(port), e.Method, path); mint != e.Mint {
 		return fmt.Errorf("mint is %v", mint)
 	}
-	if write := GitWrite(path, e.URL.RawQuery); write != e.Write {
+	if write := GitService(path, e.URL.RawQuery) == "git-receive-pack"; write != e.Write {
 		return fmt.Errorf("git write is %v", write)
 	}
 	if e.Audit != "" && based.RedactPath(path) != e.Audit {

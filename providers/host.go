@@ -222,6 +222,20 @@ func parsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
+// SameOwner reports whether two hosts are of one owner, as far as names tell: they
+// are the same, or below one name that is not open to anybody.
+func SameOwner(a, b string) bool {
+	if strings.EqualFold(a, b) {
+		return true
+	}
+	if _, err := netip.ParseAddr(a); err == nil {
+		return false
+	}
+	owner, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(a))
+	other, failed := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(b))
+	return err == nil && failed == nil && owner == other
+}
+
 // checkOwned refuses names under which anybody may register: a pattern for one
 // would send the credential to strangers. https://publicsuffix.org/
 func checkOwned(name string) error {

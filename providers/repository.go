@@ -104,9 +104,3 @@ func GitService(path, query string) string {
 	}
 	return service
 }
-
-// GitWrite reports whether a request changes a repository by git's smart
-// protocol.
-func GitWrite(path, query string) bool {
-	return GitService(path, query) == "git-receive-pack"
-}

@@ -67,6 +67,15 @@ var (
 	compat4 = netip.MustParsePrefix("::/96") // IPv4-compatible (RFC 4291), obsolete
 )
 
+// Blocked says why an address may not be dialled by whoever was only told of it;
+// "" means it may. Within a private network that is less.
+func Blocked(a netip.Addr, private bool) string {
+	if private {
+		return blocked(a, reachPrivate)
+	}
+	return blocked(a, reachPublic)
+}
+
 // blocked says why an address may not be dialled within reach; "" means it
 // may. Addresses that carry an IPv4 address are judged by that one too.
 func blocked(a netip.Addr, r reach) string {

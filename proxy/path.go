@@ -17,7 +17,8 @@ var ErrAmbiguousPath = errors.New("the path can be read in more than one way")
 // Percent triplets of unreserved characters are decoded and the others put in
 // upper case (RFC 3986 §6.2.2); nothing else changes. An encoded slash stays
 // "%2F" and is part of its segment, because APIs take it so (GitLab's
-// /api/v4/projects/acme%2Fapi); [DecodedSlashes] gives the other reading.
+// /api/v4/projects/acme%2Fapi). Who judges a path has to think of the other
+// reading too.
 //
 // Refused, as sent or percent-encoded: dot segments ("..", ".", also with
 // parameters, "..;x"), empty segments but for a final "/", backslashes, NUL and
@@ -74,10 +75,6 @@ func NormalPath(raw string) (string, error) {
 	}
 	return normal, nil
 }
-
-// DecodedSlashes is the reading of a normal path by a server that takes "%2F"
-// for "/". A rule that denies must be held against both readings.
-func DecodedSlashes(normal string) string { return strings.ReplaceAll(normal, "%2F", "/") }
 
 // plainSegments reports whether a path has no dot segments and no empty ones
 // but the last.

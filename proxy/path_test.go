@@ -41,9 +41,6 @@ func TestNormalPath(t *testing.T) {
 			t.Errorf("NormalPath(%q) = %q, %v, want ErrAmbiguousPath", raw, got, err)
 		}
 	}
-	if got := DecodedSlashes("/api%2Fadmin"); got != "/api/admin" {
-		t.Errorf("DecodedSlashes = %q", got)
-	}
 }
 
 // What passes reads the same to a server that decodes as net/url does and to
@@ -66,7 +63,7 @@ func FuzzNormalPath(f *testing.F) {
 		if errA != nil || errB != nil || a != b {
 			t.Fatalf("%q and its normal form %q decode to %q and %q", raw, n, a, b)
 		}
-		for _, reading := range []string{n, a, DecodedSlashes(n), strings.ReplaceAll(a, `\`, "/")} {
+		for _, reading := range []string{n, a, strings.ReplaceAll(n, "%2F", "/"), strings.ReplaceAll(a, `\`, "/")} {
 			if strings.Contains(reading+"/", "/../") || strings.Contains(reading+"/", "/./") || strings.Contains(reading, "//") || strings.ContainsRune(reading, 0) {
 				t.Fatalf("%q passes as %q and can be read as %q", raw, n, reading)
 			}

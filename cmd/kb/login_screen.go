@@ -115,6 +115,9 @@ func (s *loginScreen) say(v broker.Visit) {
 	if v.Problem != "" {
 		fmt.Fprintf(w, "note: %s\n", plain.Clean(v.Problem))
 	}
+	if v.Takes != "" {
+		fmt.Fprintf(w, "note: %s\n", plain.Clean(v.Elsewhere()))
+	}
 	url := plain.Clean(v.URL)
 	if v.Code != "" {
 		fmt.Fprintf(w, "log in at %s for profile %s, in a browser on any machine\n\n", s.title, s.profile)

@@ -82,10 +82,10 @@ func claimsOf(token string) (c claims) {
 
 // unsigned is a JWT with the claims of token and a placeholder for its
 // signature, so that it opens nothing: who it is for is no secret, that it was
-// signed is.
+// signed is. One that has no signature is a secret as a whole.
 func unsigned(token, placeholder string) string {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
+	if len(parts) != 3 || parts[2] == "" {
 		return placeholder
 	}
 	return parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString([]byte(placeholder))

@@ -109,6 +109,7 @@ func (b *Broker) findServer(ctx context.Context, m *providers.Method, base strin
 	if m.Server != nil && m.Server.Resource != "" {
 		resource = m.Server.Resource
 	}
+	follow(ctx)
 	server, found, err := b.oauth().Discover(ctx, resource)
 	return habits(server, m.Server), found.Scopes, err
 }

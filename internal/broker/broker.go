@@ -70,7 +70,7 @@ type Broker struct {
 	spawn      refresh.Spawner
 	elapsed    func() time.Duration // nil: the system's
 	tokens     *refresh.Manager     // of the logins that expire
-	learned    sync.Map             // loginKey -> oauth.Client, of agents' own requests
+	learned    learning             // the clients that agents' own requests named
 
 	resolving   *secretref.Resolver // see refs
 	resolveOnce sync.Once

@@ -118,8 +118,8 @@ func (b *Broker) clientOf(l vaultfile.Login, m *providers.Method) (oauth.Client,
 	if id, ok := providers.BuildClient(l.Provider); ok && m.Client == providers.ClientBuild {
 		return oauth.Client{ID: id}, nil
 	}
-	if learned, ok := b.learned.Load(keyOf(l)); ok {
-		return learned.(oauth.Client), nil
+	if client, _, ok := b.learned.client(keyOf(l)); ok {
+		return client, nil
 	}
 	if m.Flow == providers.FlowAgent {
 		return oauth.Client{}, fmt.Errorf("refresh %s: %w", l.Provider, ErrNotLearned)
@@ -178,29 +178,4 @@ func authFor(server oauth.Server, client oauth.Client) oauth.ClientAuth {
 		return oauth.AuthBasic // RFC 7591 section 2: what goes without saying
 	}
 	return server.ClientAuth
-}
-
-// learnClient takes the client of an agent's own request where a login has
-// none: kb ships no vendor's, and the agent's tokens belong to the agent's
-// client. It is kept once it has got a token.
-func (b *Broker) learnClient(ctx context.Context, c *credentials, client oauth.Client) {
-	if client.ID == "" {
-		return
-	}
-	if _, err := b.clientOf(c.login, c.method); err == nil {
-		return
-	}
-	b.learned.Store(c.key, client)
-	if _, err := b.tokens.Now(ctx, b.upkept(c.login)); err != nil {
-		b.learned.Delete(c.key)
-		return
-	}
-	v, _ := b.split(c.key.profile)
-	if b.ci || v == nil {
-		return
-	}
-	record := vaultfile.Client{Name: clientName(c.login.Provider, c.login.Base), ClientID: client.ID, ClientSecret: client.Secret}
-	if err := b.edit(ctx, v, func(tx *vaultfile.Tx) error { return tx.PutClient(record) }); err != nil {
-		b.say(v, "the client of %s could not be kept: %v", c.login.Provider, err)
-	}
 }

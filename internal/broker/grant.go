@@ -122,7 +122,7 @@ func (b *Broker) grant(ctx context.Context, l vaultfile.Login) (refresh.Grant, e
 		if err != nil {
 			return fail(err)
 		}
-		return refresh.Grant{Kind: refresh.KindRefresh, Server: server, Client: client}, nil
+		return refresh.Grant{Kind: refresh.KindRefresh, Server: server, Client: client, Unproven: b.unproven(l, m)}, nil
 	}
 	fields, err := fieldsOf(l, b.referencesWithin(ctx, l))
 	if err != nil {

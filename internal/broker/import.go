@@ -203,7 +203,7 @@ func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, cut bool
 	if err := b.store.PutAgent(ctx, key, agent); err != nil {
 		return fail(err)
 	}
-	g.finish = func() error { return writeOver(f, replaced) }
+	g.finish = func() error { return writeOver(ctx, f, replaced) }
 	var kept LoginResult
 	if cut {
 		err = g.finish()
@@ -219,16 +219,22 @@ func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, cut bool
 	return fail(errors.Join(err, b.store.DeleteAgent(key)))
 }
 
-// writeOver replaces a program's file, if it is still what was read.
-func writeOver(f *adopt.Found, replaced []byte) error {
-	if !f.Unchanged() {
-		return ErrFileChanged
-	}
+// writeOver replaces a program's file, if it is still what was read. That is asked
+// last, when the new one is on the disk: the program may be refreshing just now,
+// and what it writes is the only copy.
+func writeOver(ctx context.Context, f *adopt.Found, replaced []byte) error {
 	target, err := atomicfile.Target(f.Path)
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(target, replaced, atomicfile.Options{Durable: true})
+	return atomicfile.Write(target, replaced, atomicfile.Options{
+		Durable: true, Disk: atomicfile.DiskOf(ctx), BeforeRename: func() error {
+			if !f.Unchanged() {
+				return ErrFileChanged
+			}
+			return nil
+		},
+	})
 }
 
 // backUp keeps a program's file as it was, encrypted to this device.

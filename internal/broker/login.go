@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"kb/internal/oauth"
 	"kb/internal/plain"
 	"kb/internal/secret"
 	"kb/internal/secretref"
@@ -210,7 +212,34 @@ func (b *Broker) whoAmI(ctx context.Context, c *credentials, now *bound) (string
 	if err != nil {
 		return "", fmt.Errorf("ask %s who this is: %w", c.login.Provider, err)
 	}
+	// The account's name goes into the vault and on every screen.
+	if c.quotedIn(account, credential) {
+		return "", fmt.Errorf("ask %s who this is: its answer holds the credential in place of a name", c.login.Provider)
+	}
 	return account, nil
+}
+
+// quotedIn reports whether a text holds a part of what was sent. A field that is
+// no secret, as an e-mail address, may be there.
+func (c *credentials) quotedIn(text string, sent *providers.Credential) bool {
+	for _, pairs := range [][]providers.Pair{sent.Header, sent.Query, sent.Cookie} {
+		for _, p := range pairs {
+			if c.public(p.Value) {
+				continue
+			}
+			if oauth.Quotes(text, p.Value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// public reports whether a value is one of the login's fields that are no secrets.
+func (c *credentials) public(v secret.Value) bool {
+	return c.method != nil && slices.ContainsFunc(c.method.Fields, func(f providers.Field) bool {
+		return !f.Secret && c.login.Secrets[f.Name].Equal(v)
+	})
 }
 
 func identityRequest(ctx context.Context, identity *providers.Identity, target *url.URL, c *providers.Credential) (*http.Request, error) {
@@ -257,11 +286,12 @@ func (b *Broker) client() (*http.Client, error) {
 		DisableKeepAlives: true,
 		ForceAttemptHTTP2: true,
 	}
+	transport.DialContext = (&net.Dialer{ControlContext: dialable}).DialContext
 	if b.resolver != nil || b.dial != nil {
 		transport.DialContext = b.dialContext
 	}
 	return &http.Client{
-		Transport:     transport,
+		Transport:     oauth.Quiet(transport),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -292,6 +322,9 @@ func (b *Broker) dialContext(ctx context.Context, _, address string) (net.Conn, 
 		return nil, fmt.Errorf("resolve %q: no address", host)
 	}
 	at := netip.AddrPortFrom(addrs[0].Unmap(), uint16(number))
+	if err := dialable(ctx, "tcp", at.String(), nil); err != nil {
+		return nil, err
+	}
 	if b.dial != nil {
 		return b.dial(ctx, at)
 	}

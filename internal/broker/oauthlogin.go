@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -67,8 +68,14 @@ type Visit struct {
 	Complete  string    // URL with the code in it, for a QR code; "" where the server has none
 	Expires   time.Time // zero when nobody says
 	Redirect  string    // where the browser ends in the end, for FlowCode
+	Takes     string    // host that gets what is granted at URL, where that is another's; "" where it is not
 	PasteOnly bool      // nothing listens at Redirect: its address has to be pasted
 	Problem   string    // why this is shown again; "" the first time
+}
+
+// Elsewhere says where what is granted goes, where that is another's.
+func (v Visit) Elsewhere() string {
+	return fmt.Sprintf("what you grant at %s goes to %s, which is another's: agree only if that is meant", hostOf(v.URL), v.Takes)
 }
 
 // Errors of a login that a person grants.
@@ -88,6 +95,7 @@ var (
 // LoginOAuth has a person grant a login, and keeps it. One that answers as
 // somebody else than the profile expects is revoked and not kept.
 func (b *Broker) LoginOAuth(ctx context.Context, o OAuthLogin) (LoginResult, error) {
+	ctx = bounded(ctx)
 	g, err := b.granting(ctx, o)
 	if err != nil {
 		return LoginResult{}, err
@@ -263,7 +271,7 @@ func (g *granting) byCode(ctx context.Context) (oauth.Tokens, error) {
 		return oauth.Tokens{}, err
 	}
 	defer l.Close()
-	visit := Visit{URL: l.URL(), Redirect: l.Redirect(), PasteOnly: l.PasteOnly()}
+	visit := Visit{URL: l.URL(), Redirect: l.Redirect(), PasteOnly: l.PasteOnly(), Takes: g.takes(l.URL())}
 	g.o.Screen.Visit(visit)
 	ctx, cancel := context.WithCancel(ctx)
 	var pasting sync.WaitGroup
@@ -286,10 +294,25 @@ func (g *granting) byCode(ctx context.Context) (oauth.Tokens, error) {
 	return l.Wait(ctx)
 }
 
+// takes is the host that gets what a person grants at a page, where a server that
+// was found has sent them to a page of another's: it may pass on to them what is
+// asked of it, and take what they answer.
+func (g *granting) takes(page string) string {
+	if !isFound(g.method) {
+		return ""
+	}
+	at, err := url.Parse(page)
+	to, failed := url.Parse(g.server.Token)
+	if err != nil || failed != nil || providers.SameOwner(at.Hostname(), to.Hostname()) {
+		return ""
+	}
+	return to.Host
+}
+
 // byDevice waits until the person has typed the code somewhere. Who does not
 // wait is told of a code, and asks once when coming back.
 func (g *granting) byDevice(ctx context.Context, d *oauth.Device, back bool) (oauth.Tokens, error) {
-	g.o.Screen.Visit(Visit{URL: d.VerificationURI, Code: d.UserCode, Complete: d.VerificationURIComplete, Expires: d.Expires})
+	g.o.Screen.Visit(Visit{URL: d.VerificationURI, Code: d.UserCode, Complete: d.VerificationURIComplete, Expires: d.Expires, Takes: g.takes(d.VerificationURI)})
 	var tokens oauth.Tokens
 	var err error
 	switch {

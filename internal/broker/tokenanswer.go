@@ -184,10 +184,10 @@ func (b *Broker) tokenReply(pair tokenPair, now *bound, c *credentials) proxy.Re
 
 // shaped is a placeholder as a client can read it that takes its token apart: a
 // JWT's claims say who it is for, which is no secret, and without its signature
-// it opens nothing.
+// it opens nothing. One that has none is a secret as a whole.
 func shaped(token secret.Value, placeholder string) string {
 	parts := strings.Split(token.Reveal(), ".")
-	if len(parts) != 3 || !strings.HasPrefix(parts[0], "eyJ") {
+	if len(parts) != 3 || !strings.HasPrefix(parts[0], "eyJ") || parts[2] == "" {
 		return placeholder
 	}
 	return parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString([]byte(placeholder))

@@ -71,9 +71,6 @@ func (c *Client) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-// Entry is the session.
-func (c *Client) Entry() Entry { return c.entry }
-
 // Status asks what the session is doing.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	r, err := c.ask(ctx, request{Verb: verbStatus})

@@ -234,6 +234,9 @@ func (s *visited) Visit(v broker.Visit) {
 		}
 		v.Expires = s.until
 	}
+	if v.Problem == "" && v.Takes != "" {
+		v.Problem = v.Elsewhere()
+	}
 	first := s.step.URL != v.URL || s.step.Code != v.Code
 	s.step = tui.LoginStep{
 		URL: v.URL, Code: v.Code, Opened: s.open, Paste: v.Code == "", Problem: v.Problem, Until: v.Expires,

@@ -65,7 +65,30 @@ func (f *Flows) Discover(ctx context.Context, resource string) (Server, Found, e
 	if scope := strings.Fields(asked["scope"]); len(scope) > 0 {
 		found.Scopes = scope
 	}
+	if found.Scopes, err = askable(found.Scopes); err != nil {
+		return Server{}, Found{}, fmt.Errorf("refuse metadata of %q: %w", plain.Clean(u.Host), err)
+	}
 	return m.server, found, nil
+}
+
+// scopesAsked bounds the scopes that a resource has kb ask for, in bytes: they
+// become a part of the address that a browser is given.
+const scopesAsked = 4 << 10
+
+// askable are the scopes among words of a server's (RFC 6749 section 3.3).
+func askable(words []string) ([]string, error) {
+	var list []string
+	sum := 0
+	for _, w := range words {
+		if w == "" || strings.ContainsFunc(w, func(r rune) bool { return r < 0x21 || r > 0x7e || r == '"' || r == '\\' }) {
+			continue
+		}
+		list = append(list, w)
+		if sum += len(w) + 1; sum > scopesAsked {
+			return nil, fmt.Errorf("it wants scopes of more than %d bytes", scopesAsked)
+		}
+	}
+	return list, nil
 }
 
 // challenge asks the resource and returns the parameters of its Bearer

@@ -151,6 +151,10 @@ func without(sent []secret.Value, text string) string {
 	return b.String()
 }
 
+// Quotes reports whether a text holds a secret or a part of it, in any of the
+// usual encodings.
+func Quotes(text string, v secret.Value) bool { return without([]secret.Value{v}, text) != text }
+
 // forms are the ways in which a text may show s.
 func forms(s string) []string {
 	if len(s) < quoted {

@@ -148,6 +148,9 @@ func (l *Loopback) authorizationURL(ctx context.Context, scopes []string) (strin
 		ClientID: l.client.ID, RedirectURL: l.redirect.uri,
 		Endpoint: oauth2.Endpoint{AuthURL: s.Authorization},
 	}
+	if err := ownQuery(s.Authorization); err != nil {
+		return "", err
+	}
 	var opts []oauth2.AuthCodeOption
 	set := func(k, v string) { opts = append(opts, oauth2.SetAuthURLParam(k, v)) }
 	for _, k := range slices.Sorted(maps.Keys(s.Authorize)) {
@@ -183,6 +186,25 @@ func (l *Loopback) authorizationURL(ctx context.Context, scopes []string) (strin
 // sets one would switch a check off.
 var ownParameters = []string{
 	"response_type", "response_mode", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "request", "request_uri",
+}
+
+// ownQuery refuses an endpoint whose own query has a parameter of the flow's:
+// which of two counts is the server's choice.
+func ownQuery(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return errors.New("start login: the authorization endpoint is no URL")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errors.New("start login: the authorization endpoint has a query that cannot be read")
+	}
+	for _, name := range ownParameters {
+		if query.Has(name) {
+			return fmt.Errorf("refuse authorization endpoint of %q: it sets %q, which is the flow's", plain.Clean(u.Host), name)
+		}
+	}
+	return nil
 }
 
 // URL is where the browser has to go. It holds no secret that opens anything:

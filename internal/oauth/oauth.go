@@ -72,7 +72,7 @@ func New(o Options) *Flows {
 		f.after = time.After
 	}
 	f.client = &http.Client{
-		Transport:     o.Client.Transport,
+		Transport:     Quiet(o.Client.Transport),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return f

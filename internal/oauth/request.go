@@ -26,6 +26,9 @@ const requestLimit = 10 * time.Second
 // documents, have some 10 KiB.
 const answerMax = 1 << 20
 
+// addressMax bounds an endpoint's URL, as browsers' and servers' own bounds do.
+const addressMax = 4 << 10
+
 // answer is what an endpoint said.
 type answer struct {
 	name, host string // of the endpoint, for errors
@@ -40,6 +43,9 @@ type answer struct {
 func endpoint(name, raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, fmt.Errorf("find %s endpoint: the server has none", name)
+	}
+	if len(raw) > addressMax {
+		return nil, fmt.Errorf("refuse %s endpoint: its URL is longer than %d bytes", name, addressMax)
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" {

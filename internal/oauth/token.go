@@ -23,6 +23,9 @@ import (
 // have some 5 KiB; a header of kb's proxy holds 64 KiB.
 const tokenMax = 32 << 10
 
+// scopesMax bounds the scopes of an answer. Google's longest consent has some 50.
+const scopesMax = 256
+
 // Refresh asks for new tokens in place of old ones (RFC 6749 section 6). An
 // answer without a refresh token means that the old one stays good, so it is
 // in the result. scopes are sent only where the server wants them said again;
@@ -134,7 +137,7 @@ func (f *Flows) tokens(w *wire, t *oauth2.Token, err error) (Tokens, error) {
 	}
 	out := Tokens{
 		Access: secret.New(t.AccessToken), Refresh: secret.New(t.RefreshToken),
-		Type: short(t.TokenType), IDToken: secret.New(text(w.object["id_token"])),
+		IDToken: secret.New(text(w.object["id_token"])),
 	}
 	for _, v := range []secret.Value{out.Access, out.Refresh} {
 		if v.Check() != nil || len(v.Reveal()) > tokenMax {
@@ -148,7 +151,10 @@ func (f *Flows) tokens(w *wire, t *oauth2.Token, err error) (Tokens, error) {
 	if life > 0 {
 		out.Expires = w.sent.Add(life)
 	}
-	out.Scopes = w.server.granted(w.object["scope"])
+	// People are shown these: what is a token there is none of their words.
+	kept := append(w.secrets, out.Access, out.Refresh, out.IDToken)
+	out.Type = short(without(kept, t.TokenType))
+	out.Scopes = slices.DeleteFunc(w.server.granted(w.object["scope"]), func(s string) bool { return without(kept, s) != s })
 	return out, nil
 }
 
@@ -159,7 +165,7 @@ func (s Server) granted(raw json.RawMessage) []string {
 	if list == nil {
 		list = strings.FieldsFunc(text(raw), func(r rune) bool { return r == ' ' || r == ',' || strings.ContainsRune(s.Separator, r) })
 	}
-	list = slices.Clone(list)
+	list = slices.Clone(list[:min(len(list), scopesMax)])
 	for i := range list {
 		list[i] = short(list[i])
 	}
@@ -178,10 +184,11 @@ type wire struct {
 	server     Server
 	refreshing bool
 
-	sent   time.Time // a life is counted from here: the server counts from no earlier
-	answer *answer
-	object map[string]json.RawMessage // that holds the token
-	err    error                      // what to say in place of the library's error
+	sent    time.Time      // a life is counted from here: the server counts from no earlier
+	secrets []secret.Value // that were sent
+	answer  *answer
+	object  map[string]json.RawMessage // that holds the token
+	err     error                      // what to say in place of the library's error
 }
 
 // context is one in which the library uses w.
@@ -216,7 +223,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return fail(err)
 	}
-	w.answer = a
+	w.answer, w.secrets = a, sent
 	m, err := a.success(sent)
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && slices.Contains(w.server.InvalidGrant, e.Code) {

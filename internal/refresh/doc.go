@@ -24,8 +24,9 @@
 // network that loses the answer. The journal then has the old refresh token's
 // hash: it is sent again, because nothing better is known, and if that is refused
 // the reason says that an answer was lost. A disk that takes no journal entry has
-// nothing asked; one that fails between that and saving leaves new tokens in
-// memory, which is said, and the lock held.
+// nothing asked, and the entry is larger than the tokens, whose room it keeps; one
+// that fails between that and saving leaves new tokens in memory, which is said,
+// and the lock held.
 //
 // # When
 //

@@ -117,7 +117,14 @@ func (p *performer) keep(ctx context.Context, j job, got oauth.Tokens, began tim
 	if t.Expires.Sub(t.Obtained) < time.Second {
 		t.Expires = time.Time{} // a life that cannot be meant: the API decides
 	}
-	if err := p.store.PutToken(ctx, j.key, t); err != nil {
+	err = p.store.PutToken(ctx, j.key, t)
+	if err != nil {
+		// The entry has kept room for them. Who is killed between the two lines
+		// is not told of a lost answer, and loses nothing more than without them.
+		_ = p.store.ClearJournal(j.key)
+		err = p.store.PutToken(ctx, j.key, t)
+	}
+	if err != nil {
 		return t, err
 	}
 	p.step("saved")
@@ -167,7 +174,7 @@ func judge(err error, reached bool, g *Grant) failure {
 		f.answered = true
 	case e.Code == "":
 		// A page in place of an answer, or a redirect: something stands between.
-	case e.Code == oauth.CodeInvalidGrant && !g.minted():
+	case e.Code == oauth.CodeInvalidGrant && !g.minted() && !g.Unproven:
 		f.kind, f.answered = ended, true
 	default:
 		f.kind, f.answered = denied, true

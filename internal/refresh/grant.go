@@ -23,6 +23,10 @@ type Grant struct {
 	Server oauth.Server
 	Client oauth.Client
 	Scopes []string
+	// Unproven: it is not known whether Client is the one that the refresh token
+	// was given to. Servers refuse a token of another client as one that is no
+	// good (RFC 6749 section 5.2), so that a refusal is no verdict on the token.
+	Unproven bool
 
 	Assertion oauth.Assertion // of KindJWTBearer
 	App       oauth.App       // of KindGitHubApp

@@ -144,6 +144,8 @@ type sessionSpec struct {
 	Worker *stop  // nil: no worker
 	Self   bool   // the worker is the session's own program
 	Wait   bool   // for a line on stdin, after saying that it is ready
+
+	FileSize uint64 // the most that a file may have, in bytes; 0: no limit
 }
 
 // session uses a login and prints "ok" for each user who got a token.
@@ -155,6 +157,12 @@ func session() int {
 	if err := json.Unmarshal(line, &spec); err != nil {
 		fmt.Println(err)
 		return 1
+	}
+	if n := spec.FileSize; n > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+			fmt.Println(err)
+			return 1
+		}
 	}
 	store, err := state.Open(spec.Dir, storeKey)
 	if err != nil {

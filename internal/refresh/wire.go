@@ -42,6 +42,7 @@ type wireGrant struct {
 		Secret []byte
 	}
 	Scopes    []string
+	Unproven  bool
 	Assertion struct {
 		oauth.Assertion
 		Key []byte
@@ -53,7 +54,7 @@ type wireGrant struct {
 }
 
 func encodeGrant(g Grant) (w wireGrant) {
-	w.Kind, w.Server, w.Scopes = g.Kind, g.Server, g.Scopes
+	w.Kind, w.Server, w.Scopes, w.Unproven = g.Kind, g.Server, g.Scopes, g.Unproven
 	w.Client.Client, w.Client.Secret = g.Client, []byte(g.Client.Secret.Reveal())
 	w.Assertion.Assertion, w.Assertion.Key = g.Assertion, []byte(g.Assertion.Key.Reveal())
 	w.App.App, w.App.Key = g.App, []byte(g.App.Key.Reveal())
@@ -61,7 +62,7 @@ func encodeGrant(g Grant) (w wireGrant) {
 }
 
 func decodeGrant(w wireGrant) Grant {
-	g := Grant{Kind: w.Kind, Server: w.Server, Client: w.Client.Client, Scopes: w.Scopes, Assertion: w.Assertion.Assertion, App: w.App.App}
+	g := Grant{Kind: w.Kind, Server: w.Server, Client: w.Client.Client, Scopes: w.Scopes, Unproven: w.Unproven, Assertion: w.Assertion.Assertion, App: w.App.App}
 	g.Client.Secret = secret.New(string(w.Client.Secret))
 	g.Assertion.Key = secret.New(string(w.Assertion.Key))
 	g.App.Key = secret.New(string(w.App.Key))

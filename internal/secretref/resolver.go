@@ -214,8 +214,21 @@ func (r *Resolver) fresh(e *entry, source Source) bool {
 	return e.finished() && e.source == source && r.o.Now().Before(e.until)
 }
 
+// errChanged: between a person's agreement and its use a program or file gave its
+// place to another.
+var errChanged = errors.New("it is another file or program than a moment ago")
+
 // fetch gets the value; its errors are complete.
 func (r *Resolver) fetch(ctx context.Context, p *reference, source Source) (secret.Value, error) {
+	// Whoever fetches by a program gives it a path: who was asked about the
+	// source may have taken their time.
+	if p.scheme.slow && p.scheme.source != nil {
+		if now, err := r.source(ctx, p); err != nil {
+			return secret.Value{}, err
+		} else if now != source {
+			return secret.Value{}, failed(p.text, errChanged)
+		}
+	}
 	data, err := p.scheme.fetch(ctx, r, p, source)
 	if err == nil && len(data) > maxValue {
 		err = ErrTooLong

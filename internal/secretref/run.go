@@ -75,7 +75,7 @@ func (r *Resolver) run(ctx context.Context, name string, args ...string) ([]byte
 	case out.over:
 		return nil, ErrTooLong
 	case err != nil:
-		return nil, &RunError{f.Path, reason(err), complain(complaint.kept, out.kept)}
+		return nil, &RunError{f.Path, reason(err), complain(complaint.kept, out.kept, cmd.Env)}
 	}
 	return out.kept, nil
 }
@@ -103,18 +103,57 @@ func reason(err error) string {
 }
 
 // complain makes a program's last words fit to be shown, without what it had
-// printed as its value.
-func complain(words, printed []byte) string {
+// printed as its value and without what it was given to get that.
+func complain(words, printed []byte, environ []string) string {
 	for line := range strings.Lines(string(printed)) {
 		if line = strings.TrimSpace(line); len(line) >= 4 {
 			words = bytes.ReplaceAll(words, []byte(line), []byte(secret.Redacted))
 		}
 	}
-	text := strings.Join(strings.Fields(string(words)), " ")
+	for _, entry := range environ {
+		if name, value, _ := strings.Cut(entry, "="); keyed(name) && len(value) >= quoted {
+			words = bytes.ReplaceAll(words, []byte(value), []byte(secret.Redacted))
+		}
+	}
+	text := strings.Join(strings.Fields(string(withoutParts(words, printed))), " ")
 	if len(text) > maxShown {
 		text = text[:maxShown] + "…"
 	}
 	return plain.Clean(text)
+}
+
+// quoted is how many bytes in a row of what a program printed are a part of its
+// value: managers print an item as JSON, and complain of one field of it.
+const quoted = 8
+
+// withoutParts is a text without its parts that occur in printed.
+func withoutParts(text, printed []byte) []byte {
+	parts := map[string]bool{}
+	for i := 0; i+quoted <= len(printed); i++ {
+		parts[string(printed[i:i+quoted])] = true
+	}
+	var out []byte
+	hidden := 0 // up to here
+	for i := range text {
+		if i+quoted <= len(text) && parts[string(text[i:i+quoted])] {
+			if i > hidden || i == 0 {
+				out = append(out, secret.Redacted...)
+			}
+			hidden = i + quoted
+		}
+		if i >= hidden {
+			out = append(out, text[i])
+		}
+	}
+	return out
+}
+
+// keyed reports whether a variable of that name holds what opens a manager:
+// BW_SESSION, OP_SERVICE_ACCOUNT_TOKEN, AWS_SECRET_ACCESS_KEY and their like.
+func keyed(name string) bool {
+	return slices.ContainsFunc([]string{"TOKEN", "SECRET", "KEY", "SESSION", "PASS", "CREDENTIAL"}, func(word string) bool {
+		return strings.Contains(strings.ToUpper(name), word)
+	})
 }
 
 // bounded keeps the first bytes that are written to it. It embeds no Buffer,

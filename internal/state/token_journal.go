@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,13 +38,25 @@ func (s *Store) Journal(k LoginKey) (e JournalEntry, ok bool, err error) {
 	return e, ok, err
 }
 
-// PutJournal writes the entry of a login; it is on the disk when it returns.
+// journalRoom is what an entry takes on the disk beside twice its login's tokens,
+// in bytes: servers have given tokens of 4 KiB where they gave short ones before.
+const journalRoom = 8 << 10
+
+// PutJournal writes the entry of a login; it is on the disk when it returns. It
+// is made larger than the tokens that are about to come: a disk, a quota or a
+// limit that has no room for those refuses the entry already, before anything is
+// asked, and on a disk that fills up meanwhile the entry is the room for them.
 func (s *Store) PutJournal(ctx context.Context, k LoginKey, e JournalEntry) error {
 	e.Time, e.Unanswered = wall(e.Time), wall(e.Unanswered)
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
+	mark, err := s.TokenMark(k)
+	if err != nil {
+		return err
+	}
+	b = append(b, bytes.Repeat([]byte{' '}, journalRoom+2*int(mark.size))...) // to JSON it is nothing
 	return s.put(k.blob("journal"), b, atomicfile.Options{Durable: true, Disk: atomicfile.DiskOf(ctx)})
 }
 

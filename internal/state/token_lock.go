@@ -28,7 +28,7 @@ func (s *Store) LockToken(ctx context.Context, k LoginKey) (*TokenLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, lockFlags, 0o600)
+	f, err := openLock(path)
 	if err == nil {
 		if err = take(ctx, func() (bool, error) { return tryFlock(f) }); err == nil {
 			return &TokenLock{file: f, leave: leave}, nil
@@ -37,6 +37,19 @@ func (s *Store) LockToken(ctx context.Context, k LoginKey) (*TokenLock, error) {
 	}
 	leave()
 	return nil, fmt.Errorf("lock %q: %w", name, err)
+}
+
+// openLock opens a lock's file for writing, which nobody does: a home folder on NFS
+// gives exclusive locks on no other (flock(2), NFS details). Where the disk can
+// only be read no tokens are replaced, and who locks is told so when saving.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, lockFlags|os.O_RDWR, 0o600)
+	if err != nil {
+		if readable, failed := os.OpenFile(path, lockFlags, 0o600); failed == nil {
+			return readable, nil
+		}
+	}
+	return f, err
 }
 
 // InheritedTokenLock is the lock that a parent took and gave to this process
