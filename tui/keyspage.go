@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"kb/tui/draw"
 )
 
 //go:generate go run ./gen
@@ -38,7 +40,7 @@ switches colour off.
 // KeysPage is docs/keys.md: the built-in keys of every action.
 func KeysPage() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, keysHead, strings.Join(roleNames(), ", "))
+	fmt.Fprintf(&b, keysHead, strings.Join(draw.RoleNames[:], ", "))
 	group := ""
 	for _, k := range bindings {
 		if g, _, _ := strings.Cut(k.id, "."); g != group {

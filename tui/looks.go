@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,12 +84,8 @@ func ReadLooks(data []byte, getenv func(string) string) (Looks, error) {
 }
 
 func checkColor(name string, c int) error {
-	known := false
-	for _, r := range draw.RoleNames {
-		known = known || r == name
-	}
 	switch {
-	case !known:
+	case !slices.Contains(draw.RoleNames[:], name):
 		return fmt.Errorf("there is no colour role %q", plain.Clean(name))
 	case c < 0 || c > 15:
 		return fmt.Errorf("colour %d of %s is none of the terminal's 16", c, name)
@@ -170,5 +167,3 @@ func (l Looks) theme() draw.ThemeOptions {
 	}
 	return o
 }
-
-func roleNames() []string { return draw.RoleNames[:] }

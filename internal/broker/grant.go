@@ -203,7 +203,7 @@ func (b *Broker) mint(ctx context.Context, c *credentials, try bool) (*bound, st
 		return fail(err)
 	}
 	began := b.now().Round(0)
-	tokens, err := b.askMinted(ctx, g)
+	tokens, err := refresh.Ask(ctx, b.oauth(), g, secret.Value{})
 	if err != nil {
 		return fail(err)
 	}
@@ -284,18 +284,4 @@ func (b *Broker) demote(ctx context.Context, key loginKey, dead secret.Value) er
 		b.say(v, "%s gave the login of %s another refresh token, so it is not synced any more: each other device makes its own (kb login --all)", key.provider, b.Show(key.profile))
 	}
 	return err
-}
-
-// askMinted asks for a token outside the engine: of a login that is not there
-// yet.
-func (b *Broker) askMinted(ctx context.Context, g refresh.Grant) (oauth.Tokens, error) {
-	switch g.Kind {
-	case refresh.KindClientCredentials:
-		return b.oauth().ClientCredentials(ctx, g.Server, g.Client, g.Scopes)
-	case refresh.KindJWTBearer:
-		return b.oauth().JWTBearer(ctx, g.Server, g.Assertion)
-	case refresh.KindGitHubApp:
-		return b.oauth().Installation(ctx, g.App)
-	}
-	return oauth.Tokens{}, ErrNoFlow
 }

@@ -36,8 +36,9 @@ type Grant struct {
 // no refresh token that could be lost, and a refusal may be about the clock.
 func (g *Grant) minted() bool { return g.Kind != KindRefresh }
 
-// ask gets new tokens by a grant.
-func ask(ctx context.Context, f *oauth.Flows, g Grant, refresh secret.Value) (oauth.Tokens, error) {
+// Ask gets new tokens by a grant, once and without the engine's care: its caller sees
+// to it that nobody else does. refresh is empty for a grant that needs none.
+func Ask(ctx context.Context, f *oauth.Flows, g Grant, refresh secret.Value) (oauth.Tokens, error) {
 	switch g.Kind {
 	case KindRefresh:
 		return f.Refresh(ctx, g.Server, g.Client, refresh, g.Scopes)

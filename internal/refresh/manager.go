@@ -74,7 +74,7 @@ type Manager struct {
 func New(o Options) *Manager {
 	if o.Exchange == nil {
 		o.Exchange = func(ctx context.Context, g Grant, refresh secret.Value) (oauth.Tokens, error) {
-			return ask(ctx, o.Flows(), g, refresh)
+			return Ask(ctx, o.Flows(), g, refresh)
 		}
 	}
 	if o.Now == nil {

@@ -94,7 +94,7 @@ func work(stdin, stdout *os.File, o workerOptions) int {
 			if err != nil {
 				return oauth.Tokens{}, err
 			}
-			return ask(ctx, oauth.New(oauth.Options{Client: client}), g, refresh)
+			return Ask(ctx, oauth.New(oauth.Options{Client: client}), g, refresh)
 		}
 	}
 	p := performer{store: store, ask: o.exchange, now: time.Now, random: rand.Reader, step: o.step}

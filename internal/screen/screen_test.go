@@ -91,6 +91,17 @@ func TestWhatIsLeftOn(t *testing.T) {
 	}
 }
 
+// TestEndsWithAllThatWasWritten: a program is gone sooner than its terminal has
+// drawn what it wrote, here screens full of E (DECALN).
+func TestEndsWithAllThatWasWritten(t *testing.T) {
+	t.Parallel()
+	s := start(t, `yes "$(printf '\033#8')" | head -n 3000; printf 'the last word'`, screen.Options{Width: 250, Height: 80})
+	s.Ends(0)
+	if frame := s.Frame(); !strings.Contains(frame, "the last word") {
+		t.Errorf("the screen shows\n%s", frame)
+	}
+}
+
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	s := start(t, "exit 7", screen.Options{})
