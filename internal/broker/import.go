@@ -182,6 +182,16 @@ func (b *Broker) move(ctx context.Context, g *granting, f *adopt.Found, cut bool
 	fail := func(err error) (ImportResult, error) {
 		return ImportResult{}, fmt.Errorf("import %s: %w", f.Source.Name, err)
 	}
+	// Another import that ends within this one would leave kb without the
+	// placeholders that stand in the file then.
+	unlock, err := b.store.Lock(ctx, "import")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unlock() }()
+	if !f.Unchanged() {
+		return fail(ErrFileChanged)
+	}
 	agent := state.Agent{Source: f.Source.Name, Path: f.Path}
 	for to, template := range map[*string]string{&agent.Access: f.Source.Shapes.Access, &agent.Refresh: f.Source.Shapes.Refresh} {
 		if *to, err = providers.Placeholder(template, b.random); err != nil {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"kb/internal/atomicfile"
 	"kb/internal/faultdisk"
@@ -68,5 +70,49 @@ func TestAttackProgramRefreshesWhileItsFileIsReplaced(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.path), ".*kb-tmp*"))
 	if len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestAttackTwoImportsAtOnce: kb import is run twice, and the second ends within the
+// first: kb must know what stands in the program's file then, or it would take its
+// own placeholder for a login.
+func TestAttackTwoImportsAtOnce(t *testing.T) {
+	p := newClaudeUser(t)
+	p.logIn(1)
+	first, other, store := p.find(), p.broker, p.broker.store
+	second := p.find()
+	done := make(chan error, 1)
+	var once sync.Once
+	p.options.Now = func() time.Time {
+		if _, begun, _ := store.Agent(p.key); begun {
+			once.Do(func() {
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					_, err := other.Import(t.Context(), second)
+					done <- err
+				}()
+				select {
+				case <-ended:
+				case <-time.After(time.Second): // it waits for the first
+				}
+			})
+		}
+		return time.Now()
+	}
+	_, err := p.open().Import(t.Context(), first)
+	if within := <-done; (err == nil) == (within == nil) {
+		t.Errorf("of two imports the results are %v and %v", err, within)
+	}
+	text, _ := os.ReadFile(p.path)
+	agent, ok, _ := store.Agent(p.key)
+	if !ok || !strings.Contains(string(text), agent.Refresh) {
+		t.Errorf("the program's file holds %s, and kb knows of %q there", text, agent.Refresh)
+	}
+	if got := p.token().Refresh.Reveal(); got != "refresh-1" {
+		t.Errorf("kb holds %q", got)
+	}
+	if _, err := other.FindImport("claude-code"); !errors.Is(err, ErrImported) {
+		t.Errorf("what stands there is taken for a login: %v", err)
 	}
 }

@@ -101,3 +101,23 @@ func TestAttackServerEchoesInAnAnswer(t *testing.T) {
 		t.Errorf("scopes are %q", got.Scopes)
 	}
 }
+
+// TestAttackServerEchoesItsOwnParameters: what a definition has kb send under a
+// name of its own may be a secret as well.
+func TestAttackServerEchoesItsOwnParameters(t *testing.T) {
+	const password = "password-canary-0c9e35"
+	w := newWorld(t)
+	at := testkit.ServeTLS(t, w.ca, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(rw, `{"error":"invalid_request","error_description":%q}`, r.PostFormValue("pass_phrase")+" for "+r.PostFormValue("scope"))
+	}))
+	s := oauth.Server{Token: at + "/token", TokenParams: map[string]string{"pass_phrase": password}}
+	_, err := w.flows.ClientCredentials(w.ctx(), s, oauth.Client{ID: "cli"}, []string{"read:everything"})
+	if err == nil || strings.Contains(err.Error(), password) {
+		t.Errorf("error is %v", err)
+	}
+	if !strings.Contains(fmt.Sprint(err), "for read:everything") { // the control: what is no secret is told
+		t.Errorf("control: error is %v", err)
+	}
+}

@@ -178,15 +178,18 @@ func words(raw json.RawMessage) []string {
 	return list
 }
 
-// sensitive are the parameters whose values no error may repeat.
-var sensitive = []string{
-	"client_secret", "refresh_token", "access_token", "code", "code_verifier", "device_code", "assertion", "token",
+// told are the parameters whose values an error may repeat: what people mend is
+// mostly there. A definition may put a secret into any other.
+var told = []string{
+	"grant_type", "scope", "client_id", "redirect_uri", "resource", "audience", "response_type", "code_challenge_method", "token_type_hint",
 }
 
 // secretsOf are the secrets among the parameters and header of a request.
 func secretsOf(v url.Values, h http.Header) (sent []secret.Value) {
-	for _, name := range sensitive {
-		sent = append(sent, secret.New(v.Get(name)))
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		if !slices.Contains(told, name) {
+			sent = append(sent, secret.New(v.Get(name)))
+		}
 	}
 	if _, credential, ok := strings.Cut(h.Get("Authorization"), " "); ok {
 		sent = append(sent, secret.New(credential))
