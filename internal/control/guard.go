@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
+	"time"
 )
 
 const (
@@ -68,7 +70,27 @@ type guard struct {
 	program     string // what this process runs
 	uid         int
 	session     bool // this process is one: its descendants are refused whatever the folder says
+
+	mu     sync.Mutex
+	lately map[int]turnedAway // by process id: who a session has refused
 }
+
+// turnedAway is a process that was refused, and is so without another look at its
+// ancestors: a flood of connections costs a session so little for each that a
+// person is heard behind it.
+type turnedAway struct {
+	process
+	why   error
+	until time.Time
+}
+
+const (
+	// refusedFor is how long. A second: who is refused for what was before it, or
+	// for what it ran before, tries again.
+	refusedFor = time.Second
+	// maxRefused bounds how many are remembered.
+	maxRefused = 1024
+)
 
 func newGuard(dir string) *guard {
 	own, _ := look(os.Getpid()) // that it has no name makes it no other's
@@ -108,6 +130,9 @@ func (g *guard) judge(p peer) (process, error) {
 	if p.pid <= 0 {
 		return process{}, refusal("who connected is not seen from here (another container)")
 	}
+	if why := g.refusedLately(p); why != nil {
+		return process{}, why
+	}
 	for range lookTries {
 		line, err := g.ancestors(p.pid)
 		if err != nil {
@@ -124,11 +149,41 @@ func (g *guard) judge(p peer) (process, error) {
 			continue
 		}
 		if why != "" {
-			return process{}, refusal("%s", why)
+			err := refusal("%s", why)
+			g.remember(line[0], err)
+			return process{}, err
 		}
 		return line[0], nil
 	}
 	return process{}, refusal("process %d ended, or its ancestors changed while they were looked at", p.pid)
+}
+
+// refusedLately is why a process was refused a moment ago, if it is that process
+// still and runs the same program. Nobody is admitted by it.
+func (g *guard) refusedLately(p peer) error {
+	g.mu.Lock()
+	r, ok := g.lately[p.pid]
+	g.mu.Unlock()
+	if !ok || time.Now().After(r.until) {
+		return nil
+	}
+	now, err := g.look(p.pid)
+	if err != nil || now.start != r.start || now.program != r.program || !p.running() {
+		return nil
+	}
+	return r.why
+}
+
+func (g *guard) remember(p process, why error) {
+	if !g.session {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lately == nil || len(g.lately) >= maxRefused {
+		g.lately = map[int]turnedAway{}
+	}
+	g.lately[p.pid] = turnedAway{p, why, time.Now().Add(refusedFor)}
 }
 
 var errTooDeep = fmt.Errorf("it has more than %d ancestors", maxAncestors)

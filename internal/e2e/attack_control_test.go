@@ -69,8 +69,17 @@ type controlled struct {
 	dir, speaks, listens string
 	target               *attackedChild
 	request              string
+	asked                time.Time
 	conn                 io.Closer
 }
+
+// requestVar stands for the id of the request that waits, in what attackers run.
+const requestVar = "REQUEST"
+
+// askedAgain is when another request is made to wait in its place: kb refuses one
+// that nobody answers after two minutes, and a slow machine needs longer for all
+// attacks.
+const askedAgain = 30 * time.Second
 
 // TestAttackControl has sessions speak to control sockets, their own and another
 // session's: what waits goes on waiting, what runs goes on running.
@@ -103,11 +112,15 @@ func TestAttackControl(t *testing.T) {
 	c.ask()
 
 	inside := func(flags []string, command ...string) testkit.Result {
-		return a.run(a.home.Env, "", append(append(append([]string{a.kb, "exec"}, flags...), "--"), command...)...)
+		args := append(append([]string{a.kb, "exec"}, flags...), "--")
+		for _, word := range command {
+			args = append(args, strings.ReplaceAll(word, requestVar, c.request))
+		}
+		return a.run(a.home.Env, "", args...)
 	}
 	off := []string{"--isolation", "off"}
 	unset := []string{"env", "-u", "KB_SESSION"}
-	speak := []string{"python3", c.speaks, c.dir, c.request}
+	speak := []string{"python3", c.speaks, c.dir, requestVar}
 	for name, attack := range map[string]struct {
 		flags   []string
 		command []string
@@ -118,9 +131,10 @@ func TestAttackControl(t *testing.T) {
 		"after renaming its session's socket":                 {off, append([]string{"env", "-u", "KB_SESSION", "sh", "-c", `for f in ` + c.dir + `/$OWN-*; do mv $f ` + c.dir + `/dead0000-1-1.sock; done; "$@"`, "sh"}, speak...)},
 		"through a user namespace":                            {off, append([]string{"unshare", "-Ur"}, append(unset, speak...)...)},
 		"through a nested kb exec":                            {nil, append([]string{a.kb, "exec", "--"}, speak...)},
-		"after a fork whose parent is gone, at isolation off": {off, []string{"env", "-u", "KB_SESSION", "sh", "-c", `(setsid "$@" > ` + c.dir + `/../said &) ; until grep -qs DONE ` + c.dir + `/../said; do :; done; cat ` + c.dir + `/../said; rm ` + c.dir + `/../said`, "sh", "python3", c.speaks, c.dir, c.request}},
+		"after a fork whose parent is gone, at isolation off": {off, []string{"env", "-u", "KB_SESSION", "sh", "-c", `(setsid "$@" > ` + c.dir + `/../said &) ; until grep -qs DONE ` + c.dir + `/../said; do :; done; cat ` + c.dir + `/../said; rm ` + c.dir + `/../said`, "sh", "python3", c.speaks, c.dir, requestVar}},
 	} {
 		a.attack("control: "+name, all, func(t *testing.T) answer {
+			c.askAgain()
 			command := attack.command
 			if strings.Contains(name, "renaming") {
 				// Whose socket it is the attacker knows by KB_SESSION.
@@ -137,8 +151,9 @@ func TestAttackControl(t *testing.T) {
 			return answer{text: r.All()}
 		})
 	}
-	for _, verb := range []string{"approve " + c.request, "approve", "deny " + c.request + " --session", "session stop " + a.child.env["KB_SESSION"], "session ls"} {
+	for _, verb := range []string{"approve " + requestVar, "approve", "deny " + requestVar + " --session", "session stop " + a.child.env["KB_SESSION"], "session ls"} {
 		a.attack("control: kb "+verb+" inside a session", all, func(t *testing.T) answer {
+			c.askAgain()
 			text := ""
 			for _, begin := range [][]string{nil, {"env", "-u", "KB_SESSION", "setsid", "-w"}} {
 				r := inside(off, append(append(append([]string{}, begin...), a.kb), strings.Fields(verb)...)...)
@@ -152,8 +167,9 @@ func TestAttackControl(t *testing.T) {
 		})
 	}
 	a.attack("control: what a session left running when it ended", all, func(t *testing.T) answer {
+		c.askAgain()
 		said := filepath.Join(a.home.Dir, "said")
-		r := inside(nil, "sh", "-c", `setsid env -i PATH="$PATH" python3 `+c.speaks+` `+c.dir+` `+c.request+` $PPID > `+said+` 2>&1 &`)
+		r := inside(nil, "sh", "-c", `setsid env -i PATH="$PATH" python3 `+c.speaks+` `+c.dir+` `+requestVar+` $PPID > `+said+` 2>&1 &`)
 		if r.Code != 0 {
 			t.Fatal(r.All())
 		}
@@ -169,6 +185,7 @@ func TestAttackControl(t *testing.T) {
 		return answer{text: string(text)}
 	})
 	a.attack("control: a false socket", all, func(t *testing.T) answer {
+		c.askAgain()
 		cmd := exec.CommandContext(t.Context(), a.kb, "exec", "--isolation", "off", "--", "env", "-u", "KB_SESSION", "python3", c.listens, c.dir, "feedf00d")
 		cmd.Dir, cmd.Env, cmd.WaitDelay = a.home.Dir, a.home.Env, 5*time.Second
 		out, err := cmd.StdoutPipe()
@@ -232,7 +249,7 @@ while True:
 		_ = flood.Wait()
 		return answer{text: r.All()}
 	})
-	_ = c.target.cmd.Wait()
+	c.target.stop()
 }
 
 // program writes an attacker's program.
@@ -255,7 +272,7 @@ func (c *controlled) ask() {
 	if _, err := io.WriteString(conn, "DELETE /repos/acme/api HTTP/1.1\r\nHost: "+goodHost+"\r\nContent-Length: 0\r\n\r\n"); err != nil {
 		c.t.Fatal(err)
 	}
-	c.conn = conn
+	c.conn, c.asked = conn, time.Now()
 	testkit.Eventually(c.t, attackPatience, "the request to wait", func() bool {
 		waiting := c.waiting()
 		if len(waiting) == 1 {
@@ -263,6 +280,17 @@ func (c *controlled) ask() {
 		}
 		return len(waiting) == 1
 	})
+}
+
+// askAgain has another request wait, if the one that waits has for long.
+func (c *controlled) askAgain() {
+	c.t.Helper()
+	if time.Since(c.asked) < askedAgain {
+		return
+	}
+	_ = c.conn.Close()
+	testkit.Eventually(c.t, attackPatience, "the request to be given up", func() bool { return len(c.waiting()) == 0 })
+	c.ask()
 }
 
 // waiting are the ids of the requests that wait, as a person is told.
