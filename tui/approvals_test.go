@@ -17,7 +17,7 @@ type clocked struct {
 func newClocked(t *testing.T, f *fake, w, h int) *clocked {
 	t.Helper()
 	c := &clocked{newBoard(t, f, w, h), at}
-	c.m.now = func() time.Time { return c.time }
+	c.m.read = func() time.Time { return c.time }
 	return c
 }
 

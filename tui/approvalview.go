@@ -51,10 +51,10 @@ func (s *shared) failed(title string, err error, w, h int) []string {
 
 func (s *approvals) table(w, h int) []string {
 	columns := []draw.Column{
-		{Title: "SESSION", Width: 8},
+		{Title: "SESSION", Width: 8, Drop: 3},
 		{Title: "PROFILE", Width: 10, Drop: 1},
 		{Title: "METHOD", Width: 6},
-		{Title: "REQUEST", Width: 12, Grow: true},
+		{Title: "REQUEST", Width: 14, Grow: true}, // the host, whatever else goes
 		{Title: "LOGIN", Width: 10, Drop: 2},
 		{Title: "LEFT", Width: 5, Right: true},
 	}
@@ -62,7 +62,7 @@ func (s *approvals) table(w, h int) []string {
 	return s.theme.Panel(draw.Panel{
 		Title: "Approvals", Focused: true, Foot: place(s.list.cursor, len(s.list.shown)),
 		Lines: s.list.table(s.theme, columns, draw.Inner(w), h-2, func(r Request) []draw.Cell {
-			left, role := countdown(r.Deadline, now), draw.Plain
+			left, role := s.countdown(r.Deadline), draw.Plain
 			if !r.Deadline.IsZero() && r.Deadline.Sub(now) < 30*time.Second {
 				role = draw.Attention
 			}
@@ -119,7 +119,7 @@ func (s *approvals) describe(r Request, w int) (lines []string, needs int) {
 	add("path", r.Path, draw.Plain)
 	add("repo", r.Repository, draw.Plain)
 	needs = len(lines)
-	add("left", countdown(r.Deadline, s.now())+"; no answer until then is a denial", draw.Plain)
+	add("left", s.countdown(r.Deadline)+"; no answer until then is a denial", draw.Plain)
 	add("body", bodyWords(r), draw.Plain)
 	policy := r.Rule
 	if r.Policy != "" {

@@ -52,10 +52,10 @@ func (s *shared) auditCells(e requestEvent) []draw.Cell {
 	if left, ok := s.waits(e); ok {
 		last = "waits " + left
 	} else if last == "" || e.Denied() || e.Error != "" {
-		last = draw.Clean(e.why())
+		last = draw.Clean(e.inShort())
 	}
 	return []draw.Cell{
-		{Text: clockTime(e.Time.In(s.now().Location()))},
+		{Text: clockTime(e.Time.In(s.zone()))},
 		{Text: draw.Clean(e.Session)},
 		{Text: draw.Clean(e.word()), Role: actionRole(e)},
 		{Text: draw.Clean(s.shortIn(e.what()))},
@@ -114,6 +114,28 @@ func (e *requestEvent) why() string {
 	return strings.Join(words, ": ")
 }
 
+// ends are what came of requests that waited for a person, by the broker's codes.
+var ends = map[string]string{
+	"approval-timeout":   "nobody answered in time",
+	"approval-denied":    "a person said no",
+	"approval-abandoned": "it ended while it waited",
+	"approval-full":      "too many waited already",
+}
+
+// inShort is why in the column of a table, where the beginning is all that is seen:
+// what came of a request that waited, or the policy line that denies.
+func (e *requestEvent) inShort() string {
+	if end := ends[e.Error]; end != "" {
+		return end
+	}
+	if i := strings.LastIndex(e.Reason, "policy "); i >= 0 && e.Error == "policy-denied" {
+		if _, line, ok := strings.Cut(e.Reason[i:], ": "); ok {
+			return "policy: " + line
+		}
+	}
+	return e.why()
+}
+
 func actionRole(e requestEvent) draw.Role {
 	switch {
 	case e.Denied():
@@ -138,7 +160,7 @@ func (s *shared) waits(e requestEvent) (left string, ok bool) {
 		}
 		for _, r := range of.Waiting {
 			if e.Detail == "waits as "+r.ID { // the broker's words
-				return countdown(r.Deadline, s.now()), true
+				return s.countdown(r.Deadline), true
 			}
 		}
 	}
@@ -148,7 +170,7 @@ func (s *shared) waits(e requestEvent) (left string, ok bool) {
 // eventFacts are what is known of an event, the most wanted first; the bars of its
 // session's rate take at most bars cells.
 func (s *auditLog) eventFacts(e requestEvent, bars int) []fact {
-	zone := s.now().Location()
+	zone := s.zone()
 	who := "session " + e.Session
 	if e.Profile != "" {
 		who += "  profile " + e.Profile
@@ -195,7 +217,9 @@ func (s *auditLog) spark(session string, w int) (bars string, n int, minutes str
 	if session == "" || steps <= 0 {
 		return "", 0, ""
 	}
-	counts := s.rates.last(session, s.now(), steps)
+	now := s.read()
+	s.until(now.Truncate(rateStep).Add(rateStep))
+	counts := s.rates.last(session, now, steps)
 	for _, c := range counts {
 		n += c
 	}

@@ -252,7 +252,7 @@ func (s *auditLog) current() string {
 	if !ok {
 		return ""
 	}
-	return audit.Line(&e.Event, s.now().Location())
+	return audit.Line(&e.Event, s.zone())
 }
 
 // command is the command line that shows the same.

@@ -10,6 +10,22 @@ import (
 
 func (b *board) log() *auditLog { return b.m.screens[screenAudit].(*auditLog) }
 
+// TestWhyInAColumn: of what is long the part that says what came is seen.
+func TestWhyInAColumn(t *testing.T) {
+	t.Parallel()
+	for _, one := range []struct{ reason, code, want string }{
+		{"repository github.com/acme/api is claimed by rule r0 (remote github.com/acme/*); policy p1: ask POST at github", "approval-timeout", "nobody answered in time"},
+		{`profile "work" does not allow this request: policy p2: deny repository github.com/acme/* git write`, "policy-denied", "policy: deny repository github.com/acme/* git write"},
+		{"no login of profile oss is for the host", "no_login", "no login of profile oss is for the host: no_login"},
+		{"policy without a line", "policy-denied", "policy without a line: policy-denied"},
+	} {
+		e := requestEvent{Event: audit.Event{Reason: one.reason, Error: one.code}}
+		if got := e.inShort(); got != one.want {
+			t.Errorf("%s: %q, want %q", one.code, got, one.want)
+		}
+	}
+}
+
 func TestAuditFrames(t *testing.T) {
 	t.Parallel()
 	failing := acme()

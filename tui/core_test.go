@@ -158,7 +158,7 @@ func TestGraceOfWhatAppearsByItself(t *testing.T) {
 	t.Parallel()
 	now := at
 	b := newBoard(t, full(), 100, 30)
-	b.m.now = func() time.Time { return now }
+	b.m.read = func() time.Time { return now }
 	after := func(d time.Duration) { now = now.Add(d) }
 	yes := 0
 	appear := func() {
@@ -201,7 +201,7 @@ func TestErrorsStayUntilEsc(t *testing.T) {
 	t.Parallel()
 	now := at
 	b := newBoard(t, full(), 100, 30)
-	b.m.now = func() time.Time { return now }
+	b.m.read = func() time.Time { return now }
 	line := func() string { return strings.Split(b.frame(), "\n")[28] }
 	b.send(done{what: "refresh linear", err: errTwoLines})
 	b.send(done{what: "sync", err: errFake})
@@ -260,6 +260,14 @@ func TestPalette(t *testing.T) {
 	b.press(":", "refresh all", "enter") // from another screen
 	if b.m.at != screenLogins || !slices.Contains(f.done(), "refresh /") {
 		t.Errorf("screen %d, did %q", b.m.at+1, f.done())
+	}
+	// What begins as it is typed comes before what has the words somewhere.
+	b.m.verbs = func() []Verb { return []Verb{{"kb vault edit", "edit the vault"}, {"kb policy add", "add a line"}} }
+	p := b.m.palette()
+	p.in.set("policy a")
+	p.search()
+	if e, _ := p.selected(); e.key != "kb policy add" {
+		t.Errorf("policy a finds %q first", e.key+" "+e.text)
 	}
 	b.press(":", "vault edit", "enter")
 	b.press(":", `kb rule add work --dir "~/my src"`, "enter")

@@ -159,7 +159,7 @@ func (s *doctor) uses() []use {
 
 // explain is a check in full.
 func (s *doctor) explain(c Check) dialog {
-	text := []string{checkMark(c.State) + " " + c.Line}
+	text := []string{checkMark(c.State) + " " + s.shortIn(c.Line)}
 	for para := range strings.SplitSeq(c.Why, "\n") {
 		if para != "" {
 			text = append(text, "", para)

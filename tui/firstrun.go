@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -38,6 +39,7 @@ const startLine = "kb exec -- claude"
 // it does so also when the vault is there and the page is gone.
 type firstRun struct {
 	*shared
+	at      int     // of the choices, where the cursor is
 	imports bool    // the login is to be taken over from another program
 	profile string  // that was made
 	after   dialog  // that a login is opened above
@@ -57,7 +59,28 @@ func (p *firstRun) hint() string {
 	return "nothing is sent anywhere: the vault is one encrypted file on this device"
 }
 
+// choices are the ways to a vault, by the keys of uses.
+func (p *firstRun) choices() [][2]string {
+	return [][2]string{
+		{"n", "make a vault here (" + p.short(p.world.standing.value.Path) + ")"},
+		{"c", "use the vault in my dotfiles"},
+		{"o", "open a vault with the recovery key on paper"},
+		{"i", "make a vault and import what other programs keep"},
+	}
+}
+
+// uses are the choices by their keys, and by the cursor.
 func (p *firstRun) uses() []use {
+	ways := p.ways()
+	n := len(ways)
+	move := func(id string, by int) use {
+		return use{id: id, run: func() tea.Cmd { p.at = max(0, min(p.at+by, n-1)); return nil }}
+	}
+	return append(ways, use{id: "any.enter", run: func() tea.Cmd { return ways[p.at].run() }},
+		move("any.down", 1), move("any.up", -1), move("any.top", -n), move("any.end", n))
+}
+
+func (p *firstRun) ways() []use {
 	return []use{
 		{id: "start.new", line: "kb init", run: func() tea.Cmd { p.imports = false; return open(p.vaultForm()) }},
 		{id: "start.join", line: "kb device join", run: func() tea.Cmd {
@@ -74,20 +97,19 @@ func (p *firstRun) uses() []use {
 
 func (p *firstRun) view(w, h int) []string {
 	inner := draw.Inner(w)
-	rows := [][2]string{
-		{"n", "make a vault here (" + p.short(p.world.standing.value.Path) + ")"},
-		{"c", "use the vault in my dotfiles"},
-		{"o", "open a vault with the recovery key on paper"},
-		{"i", "make a vault and import what other programs keep"},
-	}
+	rows := p.choices()
 	lines := []string{p.centred("No vault yet", inner, draw.Accent), ""}
 	width := 0
 	for _, r := range rows {
 		width = max(width, draw.Width(r[1])+3)
 	}
-	indent := strings.Repeat(" ", max(0, (inner-width)/2))
-	for _, r := range rows {
-		lines = append(lines, draw.Exact(indent+p.theme.Paint(draw.Accent, r[0])+"  "+draw.Clean(r[1]), inner))
+	indent := strings.Repeat(" ", max(0, (inner-width)/2-2))
+	for i, r := range rows {
+		lead, role := "  ", draw.Plain
+		if i == p.at {
+			lead, role = "> ", draw.Selected
+		}
+		lines = append(lines, draw.Exact(indent+p.theme.Paint(role, lead)+p.theme.Paint(draw.Accent, r[0])+p.theme.Paint(role, "  "+draw.Clean(r[1])), inner))
 	}
 	if s := p.world.standing.value; s.Profile == "" && h > 12 {
 		lines = append(lines, "", p.centred("kb keeps your logins here and lends them to agents,", inner, draw.Muted),
@@ -245,17 +267,24 @@ func (p *firstRun) loginMenu() dialog {
 // endWith puts the end of the story on the screen, and a login above it.
 func (p *firstRun) endWith(login tea.Cmd) tea.Cmd {
 	p.login = login
-	p.after = &reader{
-		shared: p.shared, about: "Ready", copy: startLine,
-		text: []string{
-			"Profile " + p.profile + " is there. In a directory of it, type",
-			"",
-			"    " + startLine,
-			"",
-			"and the agent works as " + p.profile + ", with placeholders in place of its secrets. Any program goes: kb exec -- COMMAND.",
-			"",
-			"kb which says which profile a directory gets, and why.",
-		},
-	}
+	p.after = &reader{shared: p.shared, about: "Ready", copy: startLine, now: p.ready}
 	return open(p.after)
+}
+
+// ready is how the story ends, by what there is: the login above it may have come
+// to nothing.
+func (p *firstRun) ready() []string {
+	text := []string{
+		"Profile " + p.profile + " is there. In a directory of it, type",
+		"",
+		"    " + startLine,
+		"",
+		"and the agent works as " + p.profile + ", with placeholders in place of its secrets. Any program goes: kb exec -- COMMAND.",
+		"",
+	}
+	has := func(l Login) bool { return l.Profile == p.profile }
+	if w := &p.world.logins; w.loaded && !slices.ContainsFunc(w.value, has) {
+		text = append(text, "It has no login yet: leave this, press 3, and n makes one, i takes one over. Without one an agent gets no credential.", "")
+	}
+	return append(text, "kb which says which profile a directory gets, and why.")
 }

@@ -80,8 +80,38 @@ func TestFirstLoginIsAboveTheEnd(t *testing.T) {
 		t.Fatalf("%d dialogs", n)
 	}
 	b.press("esc")
-	if frame := b.frame(); !strings.Contains(frame, startLine) {
+	frame := b.frame()
+	if !strings.Contains(frame, startLine) {
 		t.Errorf("the end is not shown:\n%s", frame)
+	}
+	// That the login came to nothing is said, and no more when there is one.
+	if none := "It has no login yet"; !strings.Contains(frame, none) {
+		t.Errorf("that there is no login is not said:\n%s", frame)
+	} else {
+		f.logins = []Login{{LoginKey: LoginKey{Profile: "acme", Provider: "github"}, State: "ok"}}
+		b.run(b.m.everything())
+		if strings.Contains(b.frame(), none) {
+			t.Errorf("there is a login, and the end says:\n%s", b.frame())
+		}
+	}
+}
+
+// TestFirstRunByCursor: the choices are a list as any other.
+func TestFirstRunByCursor(t *testing.T) {
+	for _, one := range []struct {
+		keys  []string
+		title string
+	}{
+		{[]string{"enter"}, makesVault},
+		{[]string{"up", "enter"}, makesVault},
+		{[]string{"j", "down", "enter"}, "recover a vault"},
+		{[]string{"G", "k", "k", "enter"}, "use the vault in your dotfiles"},
+	} {
+		b := newBoard(t, noVault(), 80, 24)
+		b.press(one.keys...)
+		if len(b.m.dialogs) != 1 || b.m.dialogs[0].title() != one.title {
+			t.Errorf("%q opens no dialog %q:\n%s", one.keys, one.title, b.frame())
+		}
 	}
 }
 

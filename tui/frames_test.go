@@ -204,7 +204,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, keys []byte, w, h uint8) {
 		b := newBoard(t, crowd(3, hostileText), int(w), int(h))
 		now := at
-		b.m.now = func() time.Time { return now }
+		b.m.read = func() time.Time { return now }
 		for _, k := range keys[:min(len(keys), 40)] {
 			now = now.Add(time.Second) // no dialog ignores a key
 			b.send(byteKey(k))

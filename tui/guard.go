@@ -34,6 +34,16 @@ func (g *guarded) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
 	return g, g.guard(cmd)
 }
 
+// sift keeps from the dashboard the seconds that change nothing. It is for
+// tea.WithFilter: after every message that comes through, the screen is drawn.
+func (g *guarded) sift(_ tea.Model, msg tea.Msg) tea.Msg {
+	defer g.caught()
+	if _, ok := msg.(ticked); ok && g.m.frame.right(g.m.read()) {
+		return nil
+	}
+	return msg
+}
+
 // View implements tea.Model.
 func (g *guarded) View() string {
 	defer g.caught()

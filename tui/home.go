@@ -68,7 +68,7 @@ func newHome(s *shared, l *logins, a *auditLog) *home {
 			return strings.Join([]string{l.Profile, loginName(l.LoginKey), l.State, l.Account, l.Kind}, " ")
 		}),
 		events: newList(func(e homeEvent) string { return strconv.FormatInt(e.row, 10) }, func(e homeEvent) string {
-			return audit.Line(&e.Event, s.now().Location())
+			return audit.Line(&e.Event, s.zone())
 		}),
 	}
 	h.events.bare = true
@@ -165,7 +165,7 @@ func (s *home) current() string {
 		if !ok {
 			return ""
 		}
-		return audit.Line(&e.Event, s.now().Location())
+		return audit.Line(&e.Event, s.zone())
 	}
 	session, _ := s.sessions.selected()
 	return session.ID
@@ -291,7 +291,7 @@ func waitText(n int) string { return plural(n, "request") + " " + verbOf(n, "wai
 func (s *home) hint() string {
 	if waiting := s.world.waiting(); len(waiting) > 0 {
 		first := slices.MinFunc(waiting, func(a, b Request) int { return a.Deadline.Compare(b.Deadline) })
-		what := fmt.Sprintf("! %s, %s left, press 6: %s of %s wants %s %s%s", waitText(len(waiting)), countdown(first.Deadline, s.now()),
+		what := fmt.Sprintf("! %s, %s left, press 6: %s of %s wants %s %s%s", waitText(len(waiting)), s.countdown(first.Deadline),
 			first.Agent, first.Session, first.Method, first.Host, first.Path)
 		return draw.Clean(what)
 	}

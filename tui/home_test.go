@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -55,6 +56,32 @@ func TestHomeFrames(t *testing.T) {
 	}
 	b := newBoard(t, acme(), 40, 12)
 	golden(t, "home-full-40", b.frame())
+}
+
+// TestTabsAtEighty: the terminal that most people have names every screen, whichever
+// is open and however many requests wait, and a click on a name opens it.
+func TestTabsAtEighty(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, acme(), 80, 24)
+	golden(t, "home-full-80", b.frame())
+	for i := range b.m.screens {
+		b.press(fmt.Sprint(i + 1))
+		line := strings.Split(b.frame(), "\n")[1]
+		for j := range b.m.screens {
+			if !strings.Contains(line, b.m.tabName(j)) {
+				t.Errorf("on screen %d %q is not named: %q", i+1, b.m.tabName(j), line)
+			}
+		}
+		if !strings.Contains(line, "["+b.m.tabName(i)) {
+			t.Errorf("screen %d is not shown as the open one: %q", i+1, line)
+		}
+	}
+	b.press("1")
+	line := strings.Split(b.frame(), "\n")[1]
+	b.send(tea.MouseMsg{X: strings.Index(line, "5 Audit"), Y: 1, Action: tea.MouseActionPress, Button: tea.MouseButtonLeft})
+	if b.m.at != screenAudit {
+		t.Errorf("a click on its name opens screen %d", b.m.at+1)
+	}
 }
 
 // TestHomeStopsASession: d asks with the consequence, and only y does it.

@@ -3,7 +3,6 @@ package tui
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"kb/tui/draw"
 )
@@ -31,14 +30,13 @@ func (s *home) detailPanel(w, h int) []string {
 
 // sessionFacts is what is known of a session, what waits first.
 func (s *home) sessionFacts(one *Session, w int) []string {
-	now := s.now()
-	state := sessionState(one) + ", up " + lasted(now.Sub(one.Started))
+	state := sessionState(one) + ", up " + s.lasted(one.Started)
 	if one.Crashed {
 		state = "x crashed: its kb exec is gone without a word"
 	}
 	var waits []string
 	for _, r := range one.Waiting {
-		waits = append(waits, countdown(r.Deadline, now)+" left: "+r.Method+" "+r.Host+r.Path)
+		waits = append(waits, s.countdown(r.Deadline)+" left: "+r.Method+" "+r.Host+r.Path)
 	}
 	if waits != nil {
 		waits = append(waits, "press 6 to answer")
@@ -72,9 +70,14 @@ func (s *home) sessionFacts(one *Session, w int) []string {
 		return lines
 	}
 	lines = append(lines, "", s.theme.Paint(draw.Muted, s.theme.Fit("Hosts with a login", w)))
+	wide := 0
+	for _, host := range one.Hosts {
+		wide = max(wide, draw.Width(draw.Clean(host.Host)))
+	}
+	wide = min(wide, max(1, w-14)) // the provider's name is behind it
 	for _, host := range one.Hosts {
 		role := s.loginRole(host.Profile, host.Provider)
-		lines = append(lines, s.theme.Paint(role, s.theme.Fit(draw.Clean(fmt.Sprintf("%s %-20s %s", draw.Mark(role), host.Host, host.Provider)), w)))
+		lines = append(lines, s.theme.Paint(role, s.theme.Fit(draw.Mark(role)+" "+s.theme.Fit(draw.Clean(host.Host), wide)+"  "+draw.Clean(host.Provider), w)))
 	}
 	return lines
 }
@@ -87,17 +90,4 @@ func (s *home) loginRole(profile, provider string) draw.Role {
 		}
 	}
 	return draw.Plain
-}
-
-// lasted is how long something has lasted: "41s", "12m", "1h02m", "3d".
-func lasted(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(max(0, d).Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }

@@ -115,7 +115,7 @@ func (s *home) sessionPanel(w, h int) []string {
 		{Title: "STATE", Width: 11},
 		{Title: "DIRECTORY", Width: 10, Grow: true, Drop: 4},
 		{Title: "REQ", Width: 5, Right: true, Drop: 2},
-		{Title: "INJ", Width: 5, Right: true, Drop: 1},
+		{Title: "LOGIN", Width: 5, Right: true, Drop: 1},
 		{Title: "DENY", Width: 4, Right: true, Drop: 3},
 	}
 	src := &s.world.sessions
@@ -168,7 +168,7 @@ func (s *home) loginPanel(w, h int) []string {
 				{Text: draw.Mark(role) + " " + draw.Clean(loginName(l.LoginKey)), Role: role},
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.State), Role: role},
-				{Text: expires(&l, s.now())},
+				{Text: s.expires(&l)},
 				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -103,6 +104,7 @@ type loginDialog struct {
 	want     LoginRequest // what is known, but never a value of a field
 	fresh    bool         // a person says for which profile, and as what
 	settings bool         // all that can be set is asked for
+	finding  bool         // what profiles and logins there are is being asked
 	placed   bool         // profile and name are said
 	chosen   bool         // the way in is
 	texts    map[string]string
@@ -196,6 +198,11 @@ func (d *loginDialog) update(msg tea.Msg) (tea.Cmd, bool) {
 		if d.flow != nil && msg.flow == d.flow.number {
 			return d.ended(msg)
 		}
+	case answer[Profiles], answer[[]Login]:
+		if d.finding {
+			d.finding = false
+			return d.next(), false
+		}
 	case answer[[]Provider]:
 		if d.page == loginAsks && d.want.Provider == "" {
 			d.chooseProvider() // the catalogue has come
@@ -223,7 +230,7 @@ func (d *loginDialog) key(msg tea.KeyMsg) (tea.Cmd, bool) {
 		return d.waitingKey(msg)
 	}
 	switch key := msg.String(); {
-	case key == "esc" || key == "q" || key == "enter":
+	case key == "esc" || key == "q" || key == "enter" && d.err == nil:
 		return nil, true
 	case d.err == nil:
 	case key == "r":
@@ -260,10 +267,47 @@ func (d *loginDialog) next() tea.Cmd {
 		}
 		return nil
 	case d.fresh && !d.placed:
-		d.askWhere()
-		return nil
+		if cmd, known := d.places(); !known {
+			d.page, d.inner, d.finding = loginLooks, nil, true
+			return cmd
+		}
+		if !d.onlyPlace() {
+			d.askWhere()
+			return nil
+		}
 	}
+	d.placed = true
 	return d.look()
+}
+
+// places reports whether it is known which profiles and logins there are, just now;
+// else the command asks.
+func (d *loginDialog) places() (cmd tea.Cmd, known bool) {
+	w := &d.world
+	if w.profiles.loaded && !w.profiles.busy && w.logins.loaded && !w.logins.busy {
+		return nil, true
+	}
+	var cmds []tea.Cmd
+	if !w.profiles.loaded && !w.profiles.busy {
+		cmds = append(cmds, ask(d.ctx, &w.profiles, d.backend.Profiles))
+	}
+	if !w.logins.loaded && !w.logins.busy {
+		cmds = append(cmds, ask(d.ctx, &w.logins, d.backend.Logins))
+	}
+	return tea.Batch(cmds...), false
+}
+
+// onlyPlace reports whether there is nothing to ask about where the login goes: there
+// is one profile, and it has no login at the provider that this could be beside.
+func (d *loginDialog) onlyPlace() bool {
+	profiles := d.world.profiles.value.Profiles
+	if len(profiles) != 1 {
+		return false
+	}
+	d.want.Profile = profiles[0].Name
+	return !slices.ContainsFunc(d.world.logins.value, func(l Login) bool {
+		return l.Profile == d.want.Profile && l.Provider == d.want.Provider
+	})
 }
 
 // look asks what a person has to give.

@@ -152,6 +152,61 @@ func TestLoginFieldsFrames(t *testing.T) {
 	})
 }
 
+// TestNothingToAskWhereALoginGoes: with one profile, and none of its logins at the
+// provider, the first question is what to log in with.
+func TestNothingToAskWhereALoginGoes(t *testing.T) {
+	t.Parallel()
+	f := full()
+	f.form = keyForm()
+	f.form.Ways, f.form.Exists = f.form.Ways[:1], false
+	f.logins, f.profiles.Profiles = nil, f.profiles.Profiles[1:]
+	b := newBoard(t, f, 100, 30)
+	b.press("4", "l")
+	b.press("enter", canary, "ctrl+s")
+	if len(f.asked) != 1 || f.asked[0].Profile != "work" || f.asked[0].Values["key"].IsZero() {
+		t.Errorf("asked for %+v\n%s", f.asked, b.frame())
+	}
+}
+
+// TestLoginWaitsForProfiles: who is quicker than the vault is asked what is so, and
+// not what was before.
+func TestLoginWaitsForProfiles(t *testing.T) {
+	t.Parallel()
+	f := full()
+	f.form = keyForm()
+	f.form.Ways, f.form.Exists = f.form.Ways[:1], false
+	f.logins, f.profiles.Profiles = nil, f.profiles.Profiles[1:]
+	b := newBoard(t, f, 100, 30)
+	b.press("4")
+	late := ask(b.m.ctx, &b.m.world.profiles, f.Profiles)
+	b.press("l")
+	if frame := b.frame(); strings.Contains(frame, "API key") || strings.Contains(frame, "that gets the login") {
+		t.Errorf("it does not wait:\n%s", frame)
+	}
+	b.run(late)
+	if frame := b.frame(); !strings.Contains(frame, "API key") {
+		t.Errorf("it does not go on:\n%s", frame)
+	}
+}
+
+// TestEnterKeepsAnError: a key that goes on everywhere else throws nothing away.
+func TestEnterKeepsAnError(t *testing.T) {
+	t.Parallel()
+	f := full()
+	f.form = keyForm()
+	f.fail = map[string]error{"login work/openai": errFake}
+	b := newBoard(t, f, 100, 30)
+	b.press("3", "j", "j", "j", "j", "l", "enter", canary, "ctrl+s")
+	b.press("enter", "enter")
+	if len(b.m.dialogs) != 1 || !strings.Contains(b.frame(), errFake.Error()) {
+		t.Errorf("the error is gone:\n%s", b.frame())
+	}
+	b.press("esc")
+	if len(b.m.dialogs) != 0 {
+		t.Error("esc does not leave it")
+	}
+}
+
 // TestReplaceIsSaid: a login that is there is replaced where a person came to do
 // that, and else where they say so.
 func TestReplaceIsSaid(t *testing.T) {

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"strings"
-	"time"
 
 	"kb/tui/draw"
 )
@@ -36,9 +35,8 @@ func (s *logins) view(w, h int) []string {
 func (s *logins) viewList(w, h int) []string {
 	title := "Logins"
 	if s.world.logins.err != nil {
-		title = "Logins, as they stood " + ago(s.world.logins.at, s.now())
+		title = "Logins, as they stood " + s.ago(s.world.logins.at)
 	}
-	now := s.now()
 	return s.theme.Panel(draw.Panel{
 		Title: title, Focused: s.panel == 0, Foot: place(s.list.cursor, len(s.list.shown)),
 		Lines: s.list.table(s.theme, loginColumns, draw.Inner(w), h-2, func(l Login) []draw.Cell {
@@ -48,8 +46,8 @@ func (s *logins) viewList(w, h int) []string {
 				{Text: draw.Clean(l.Profile)},
 				{Text: draw.Clean(l.Kind), Role: draw.Muted},
 				{Text: draw.Clean(l.State), Role: role},
-				{Text: expires(&l, now)},
-				{Text: nextRefresh(&l, func() string { return countdown(l.Next, now) })},
+				{Text: s.expires(&l)},
+				{Text: nextRefresh(&l, func() string { return s.countdown(l.Next) })},
 				{Text: keptWhere(&l), Role: draw.Muted},
 			}
 		}),
@@ -57,11 +55,11 @@ func (s *logins) viewList(w, h int) []string {
 }
 
 // expires is what a login has left.
-func expires(l *Login, now time.Time) string {
+func (c *clock) expires(l *Login) string {
 	if l.Expires.IsZero() && l.State == "ok" {
 		return "never"
 	}
-	return countdown(l.Expires, now)
+	return c.countdown(l.Expires)
 }
 
 // nextRefresh is when a login's tokens are got anew.
@@ -107,15 +105,15 @@ func (s *logins) viewDetail(w, h int) []string {
 
 // loginFacts is all that is known of a login, what is asked for most first.
 func (s *logins) loginFacts(l *Login, w int) []string {
-	now, role := s.now(), stateRole(l.State)
+	role := stateRole(l.State)
 	state := draw.Mark(role) + " " + l.State
 	if !l.Since.IsZero() {
-		state += " since " + moment(l.Since, now)
+		state += " since " + s.moment(l.Since)
 	}
 	expires := ""
 	if !l.Expires.IsZero() {
-		expires = moment(l.Expires, now) + "  (" + countdown(l.Expires, now) + ")"
-		if r := nextRefresh(l, func() string { return countdown(l.Next, now) }); r != "-" {
+		expires = s.moment(l.Expires) + "  (" + s.countdown(l.Expires) + ")"
+		if r := nextRefresh(l, func() string { return s.countdown(l.Next) }); r != "-" {
 			expires += "  refresh " + r
 		}
 	}
@@ -133,7 +131,7 @@ func (s *logins) loginFacts(l *Login, w int) []string {
 		fact{"used by", s.usedBy(l), draw.Plain},
 		fact{"expires", expires, draw.Plain},
 		fact{"scopes", strings.Join(l.Scopes, " "), draw.Plain},
-		fact{"history", pastLines(l.History, now), draw.Plain},
+		fact{"history", s.pastLines(l.History), draw.Plain},
 		fact{"fix", l.Fix, draw.Attention},
 		fact{"kind", l.Kind, draw.Plain},
 		fact{"kept", kept, draw.Plain},
@@ -145,10 +143,10 @@ func (s *logins) loginFacts(l *Login, w int) []string {
 }
 
 // pastLines is what happened to a login, newest first.
-func pastLines(all []Past, now time.Time) string {
+func (c *clock) pastLines(all []Past) string {
 	var lines []string
 	for _, p := range all {
-		lines = append(lines, moment(p.When, now)+"  "+p.What)
+		lines = append(lines, c.moment(p.When)+"  "+p.What)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -194,16 +192,4 @@ func stateRole(state string) draw.Role {
 		return draw.Attention
 	}
 	return draw.Muted
-}
-
-// moment is a time of day, with its date where that is another one than today's.
-func moment(t, now time.Time) string {
-	t = t.In(now.Location())
-	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
-		return t.Format("15:04")
-	}
-	if t.Year() == now.Year() {
-		return t.Format("2 Jan 15:04")
-	}
-	return t.Format("2 Jan 2006")
 }

@@ -104,7 +104,7 @@ func (d *loginDialog) viewWaiting(w, h int) []string {
 		text = "~ asking " + draw.Clean(d.want.Provider)
 	}
 	if !s.Until.IsZero() && !d.ending {
-		text += ", " + countdown(s.Until, d.now()) + " left"
+		text += ", " + d.countdown(s.Until) + " left"
 	}
 	var lines []string
 	for _, line := range draw.Wrap(text, w) {

@@ -45,6 +45,7 @@ type Model struct {
 	notices notices
 	history []string // of the palette, oldest first
 	clicked click
+	frame   frame
 }
 
 // New makes the dashboard.
@@ -57,7 +58,7 @@ func New(ctx context.Context, o Options) (*Model, error) {
 		return nil, err
 	}
 	s := &shared{
-		ctx: ctx, backend: o.Backend, now: o.Now, theme: draw.NewTheme(o.Looks.theme()), keys: keys,
+		ctx: ctx, backend: o.Backend, clock: clock{read: o.Now}, theme: draw.NewTheme(o.Looks.theme()), keys: keys,
 		home: o.Home, clipboard: o.Clipboard, second: time.Second,
 		wait: func(d time.Duration, msg tea.Msg) tea.Cmd { return tea.Tick(d, func(time.Time) tea.Msg { return msg }) },
 	}
@@ -102,7 +103,7 @@ func (m *Model) begin() tea.Cmd {
 	close(m.drawn)
 	w := &m.world
 	return tea.Batch(ask(m.ctx, &w.standing, m.backend.Standing), ask(m.ctx, &w.sessions, m.backend.Sessions),
-		m.screens[m.at].opened(), m.wait(m.second, ticked{}))
+		m.screens[m.at].opened())
 }
 
 // everything asks for all that screens look at.
@@ -126,6 +127,8 @@ func (m *Model) asked(c Change) tea.Cmd {
 	return tea.Batch(cmds...)
 }
 
+// ticked says that a second has passed, and that something on the screen may have
+// ended with it: see guarded.sift.
 type ticked struct{}
 
 // Update implements tea.Model.
@@ -154,10 +157,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case begun:
 		cmds = append(cmds, m.begin())
 	case ticked:
-		m.tick++
 		changed = true
-		m.notices.fade(m.now())
-		cmds = append(cmds, m.wait(m.second, ticked{}))
+		m.notices.fade(m.read())
 	case Change:
 		cmds = append(cmds, m.asked(msg))
 	case goTo:

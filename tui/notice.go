@@ -113,7 +113,7 @@ func (m *Model) hintLine() string {
 		return t.Fit(" "+draw.Clean(u.urgent()), m.w)
 	}
 	if m.notices.note != "" {
-		return t.Fit(" "+draw.Clean(m.notices.note), m.w)
+		return t.Fit(" "+draw.Clean(m.shortIn(m.notices.note)), m.w)
 	}
 	if p := m.page(); p != nil {
 		return t.Fit(" "+draw.Clean(p.hint()), m.w)

@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -56,6 +57,9 @@ func (m *Model) palette() *picker {
 func (m *Model) actions() []entry {
 	var here, there []entry
 	for _, u := range m.own() {
+		if slices.Contains(moves, u.id) {
+			continue
+		}
 		e := m.entryOf(u)
 		e.key, e.text = m.openName(), m.keys.byID[u.id].does+": "+m.keys.byID[u.id].help
 		here = append(here, e)

@@ -81,22 +81,36 @@ func (e entry) name() string {
 	return e.key + " " + does
 }
 
-// search finds the entries that have all that is typed: those with its words
-// first, then those whose name has its letters in order.
+// begins reports whether an entry's key or text goes on from what is typed: for a
+// command with or without the "kb" before it.
+func (e entry) begins(typed string) bool {
+	typed = strings.ToLower(typed)
+	for _, text := range []string{e.key, strings.TrimPrefix(e.key, "kb "), e.text} {
+		if strings.HasPrefix(strings.ToLower(text), typed) {
+			return true
+		}
+	}
+	return false
+}
+
+// search finds the entries that have all that is typed: those that begin with it
+// first, then those with its words, then those whose name has its letters in order.
 func (p *picker) search() {
 	typed := p.in.value()
 	p.found = p.found[:0]
-	var loose []entry
+	var words, loose []entry
 	for _, e := range p.entries {
 		text := e.key + " " + e.text + " " + e.also
 		switch {
-		case matches(strings.TrimLeft(typed, "! "), text):
+		case typed != "" && e.begins(typed):
 			p.found = append(p.found, e)
+		case matches(strings.TrimLeft(typed, "! "), text):
+			words = append(words, e)
 		case (p.strict == nil || !p.strict(typed)) && inOrder(typed, e.name()):
 			loose = append(loose, e)
 		}
 	}
-	p.found = append(p.found, loose...)
+	p.found = append(append(p.found, words...), loose...)
 	if p.other != nil {
 		if e, ok := p.other(typed); ok {
 			p.found = append(p.found, e)
@@ -184,24 +198,28 @@ func (p *picker) view(w, h int) []string {
 		}
 		return append(lines, p.theme.Paint(draw.Muted, p.theme.Fit(none, w)))
 	}
+	key, text := 0, 0
+	for _, e := range p.found {
+		key, text = max(key, draw.Width(draw.Clean(e.key))), max(text, draw.Width(e.said()))
+	}
+	key = min(key, w/3)
+	var below []string
+	if 4+key+text > w && h > 8 {
+		h -= 3
+		below = p.whole(w)
+	}
 	p.top = max(0, min(p.top, p.cursor, len(p.found)-h))
 	if p.cursor >= p.top+h {
 		p.top = p.cursor - h + 1
 	}
-	key := 0
-	for _, e := range p.found {
-		key = max(key, draw.Width(draw.Clean(e.key)))
-	}
-	key = min(key, w/3)
 	for i, e := range p.found[p.top:min(len(p.found), p.top+h)] {
 		lead, role := "  ", draw.Plain
 		if p.top+i == p.cursor {
 			lead, role = "> ", draw.Selected
 		}
-		text := draw.Clean(e.text)
+		text := e.said()
 		if e.off != "" {
 			role = draw.Muted
-			text += "  (" + draw.Clean(e.off) + ")"
 		}
 		line := lead
 		if key > 0 {
@@ -209,5 +227,29 @@ func (p *picker) view(w, h int) []string {
 		}
 		lines = append(lines, p.theme.Paint(role, p.theme.Fit(line+text, w)))
 	}
-	return lines
+	return append(lines, below...)
+}
+
+// said is the text of an entry in the list.
+func (e entry) said() string {
+	if e.off != "" {
+		return draw.Clean(e.text) + "  (" + draw.Clean(e.off) + ")"
+	}
+	return draw.Clean(e.text)
+}
+
+// whole is the entry under the cursor without a cut, in the three lines below a list
+// in which some are cut.
+func (p *picker) whole(w int) []string {
+	lines := []string{""}
+	if e, ok := p.selected(); ok {
+		lines = append(lines, draw.Wrap(e.said(), w)...)
+	}
+	for len(lines) < 3 {
+		lines = append(lines, "")
+	}
+	for i, line := range lines[:3] {
+		lines[i] = p.theme.Paint(draw.Muted, p.theme.Fit(line, w))
+	}
+	return lines[:3]
 }

@@ -55,13 +55,14 @@ func (s *profiles) below(p Profile, w, h int) []string {
 		return s.pinsPanel(w, h)
 	}
 	inner := draw.Inner(w)
-	lines := s.about(p, inner)
-	for _, r := range p.Rules {
-		lines = append(lines, s.theme.Fit("rule  "+draw.Clean(r.conditions()), inner))
+	var more []fact
+	for i, r := range p.Rules {
+		more = append(more, fact{name: onlyFirst(i, "rules"), text: r.conditions()})
 	}
-	for _, l := range p.Policies {
-		lines = append(lines, s.theme.Fit("policy  "+draw.Clean(l.Text), inner))
+	for i, l := range p.Policies {
+		more = append(more, fact{name: onlyFirst(i, "policy"), text: l.Text, role: effectRole(l.Effect)})
 	}
+	lines := s.about(p, inner, more...)
 	for _, pin := range s.pins.all {
 		if pin.Changed {
 			lines = append(lines, s.theme.Paint(draw.Attention, s.theme.Fit("! "+draw.Clean(s.short(pin.Dir))+"  changed since pinned", inner)))
@@ -80,7 +81,6 @@ func (s *profiles) table(w, h int) []string {
 		columns, draw.Column{Title: "RULES", Width: 5, Right: true}, draw.Column{Title: "LOGINS", Width: 6, Right: true},
 		draw.Column{Title: "USED", Width: 8, Drop: 2},
 	)
-	now := s.now()
 	s.list.away = s.panel != panelProfiles
 	return s.theme.Panel(draw.Panel{
 		Title: "Profiles", Focused: s.panel == panelProfiles, Foot: place(s.list.cursor, len(s.list.shown)),
@@ -94,13 +94,13 @@ func (s *profiles) table(w, h int) []string {
 				cells = append(cells, draw.Cell{Text: draw.Clean(p.Vault), Role: draw.Muted})
 			}
 			return append(cells, draw.Cell{Text: fmt.Sprint(len(p.Rules))}, draw.Cell{Text: fmt.Sprint(p.Logins)},
-				draw.Cell{Text: ago(p.LastUsed, now), Role: draw.Muted})
+				draw.Cell{Text: s.ago(p.LastUsed), Role: draw.Muted})
 		}),
 	}, w, h)
 }
 
 // about is what a profile is, without what its panels show.
-func (s *profiles) about(p Profile, w int) []string {
+func (s *profiles) about(p Profile, w int, more ...fact) []string {
 	egress := p.Egress
 	switch egress {
 	case "listed":
@@ -112,15 +112,23 @@ func (s *profiles) about(p Profile, w int) []string {
 	for _, provider := range slices.Sorted(maps.Keys(p.Expect)) {
 		expect = append(expect, provider+" as "+p.Expect[provider])
 	}
-	return s.facts(w,
-		fact{name: "git", text: strings.TrimSpace(p.GitName + " " + angled(p.GitEmail))},
-		fact{name: "signs", text: p.SigningKey},
-		fact{name: "also", text: strings.Join(p.Also, ", ")},
-		fact{name: "expects", text: strings.Join(expect, ", ")},
-		fact{name: "egress", text: egress},
-		fact{name: "logins", text: fmt.Sprint(p.Logins)},
-		fact{name: "default", text: map[bool]string{true: "where no rule matches"}[p.Default]},
-	)
+	return s.facts(w, append([]fact{
+		{name: "git", text: strings.TrimSpace(p.GitName + " " + angled(p.GitEmail))},
+		{name: "signs", text: p.SigningKey},
+		{name: "also", text: strings.Join(p.Also, ", ")},
+		{name: "expects", text: strings.Join(expect, ", ")},
+		{name: "egress", text: egress},
+		{name: "logins", text: fmt.Sprint(p.Logins)},
+		{name: "default", text: map[bool]string{true: "where no rule matches"}[p.Default]},
+	}, more...)...)
+}
+
+// onlyFirst is the name of the first of several facts of a kind.
+func onlyFirst(i int, name string) string {
+	if i > 0 {
+		return ""
+	}
+	return name
 }
 
 func angled(email string) string {
@@ -201,13 +209,12 @@ func (s *profiles) pinsPanel(w, h int) []string {
 	if len(below) > max(0, h-5) {
 		below = below[:max(0, h-5)]
 	}
-	now := s.now()
 	lines := section(s, &s.pins, panelPins, "Pins of "+draw.Clean(s.of), "No directory is pinned to it yet: the first kb exec in one does.", columns, w, h-len(below), func(p Pin) []draw.Cell {
 		mark, role := "  ", draw.Plain
 		if p.Changed {
 			mark, role = "! ", draw.Attention
 		}
-		return []draw.Cell{{Text: mark + draw.Clean(s.short(p.Dir)), Role: role}, {Text: ago(p.When, now), Role: draw.Muted}}
+		return []draw.Cell{{Text: mark + draw.Clean(s.short(p.Dir)), Role: role}, {Text: s.ago(p.When), Role: draw.Muted}}
 	})
 	if len(below) == 0 {
 		return lines

@@ -12,9 +12,11 @@ type reader struct {
 	*shared
 	about string
 	text  []string // paragraphs; they are cleaned and wrapped here
-	copy  string   // what y copies; "" for nothing
-	top   int
-	over  int // lines that do not fit, as of the last view
+	// now is the text at the moment, in place of text; nil where it stays as it is.
+	now  func() []string
+	copy string // what y copies; "" for nothing
+	top  int
+	over int // lines that do not fit, as of the last view
 }
 
 func (d *reader) title() string { return d.about }
@@ -60,7 +62,11 @@ func (d *reader) wheel(by int) { d.top = max(0, min(d.top+by, d.over)) }
 
 func (d *reader) view(w, h int) []string {
 	var lines []string
-	for _, p := range d.text {
+	text := d.text
+	if d.now != nil {
+		text = d.now()
+	}
+	for _, p := range text {
 		lines = append(lines, draw.Wrap(draw.Clean(p), w)...)
 	}
 	d.over = max(0, len(lines)-max(1, h))

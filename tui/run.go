@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
@@ -46,7 +47,7 @@ func Run(ctx context.Context, o Options) error {
 
 	g := &guarded{m: m, end: func() { end(errCrashed) }}
 	p := tea.NewProgram(g, tea.WithAltScreen(), tea.WithMouseCellMotion(),
-		tea.WithInput(o.In), tea.WithOutput(out), tea.WithoutSignalHandler())
+		tea.WithInput(o.In), tea.WithOutput(out), tea.WithoutSignalHandler(), tea.WithFilter(g.sift))
 	// A program that is killed, and one whose context ends, does not wait for its
 	// reader of keys and closes what that one reads from. One that quits does.
 	defer context.AfterFunc(life, p.Quit)()
@@ -63,6 +64,11 @@ func Run(ctx context.Context, o Options) error {
 		m.afterFirstFrame(life)
 		follow(life, o.Backend, p.Send)
 	})
+	behind.Go(func() {
+		defer g.caught()
+		m.afterFirstFrame(life)
+		tick(life, m.second, p.Send)
+	})
 	_, err = p.Run()
 	cause := context.Cause(life)
 	end(nil)
@@ -77,6 +83,20 @@ func Run(ctx context.Context, o Options) error {
 }
 
 var errCrashed = errors.New("the dashboard crashed")
+
+// tick sends a message each second, until ctx ends.
+func tick(ctx context.Context, second time.Duration, send func(tea.Msg)) {
+	each := time.NewTicker(second)
+	defer each.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-each.C:
+			send(ticked{})
+		}
+	}
+}
 
 // onSignals calls f when one of signals comes, until stop is called.
 func onSignals(f func(), signals ...os.Signal) (stop func()) {

@@ -53,15 +53,14 @@ type rows interface {
 
 // shared is what the root gives to screens and dialogs.
 type shared struct {
+	clock
 	ctx      context.Context // the dashboard's life
 	backend  Backend
-	now      func() time.Time
 	theme    *draw.Theme
 	keys     keymap
 	world    world
-	here     layout // how much room there is
-	tick     uint64 // counts what second is, since the start
-	second   time.Duration
+	here     layout        // how much room there is
+	second   time.Duration // how often what is drawn of the time is looked at
 	requests uint64
 	home     string // drawn as "~"
 	typing   typing

@@ -84,7 +84,7 @@ type stream struct {
 
 func newStream(s *shared, f audit.Filter) *stream {
 	st := &stream{shared: s, filter: f, trail: newTrail(trailMax)}
-	st.hits = hits{t: st.trail, zone: s.now().Location()}
+	st.hits = hits{t: st.trail, zone: s.zone()}
 	return st
 }
 

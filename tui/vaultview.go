@@ -65,7 +65,7 @@ func (s *vaultScreen) about(w int) []string {
 	}
 	opened := v.Unlocked
 	if locks := s.world.standing.value.Locks; !locks.IsZero() {
-		opened += ", locks in " + countdown(locks, s.now())
+		opened += ", locks in " + s.countdown(locks)
 	}
 	file := s.short(v.Path) + "  " + sizeWords(v.Size) + "  " + plural(len(v.Devices), "device")
 	if v.Name != "" && len(v.Others) > 0 {
@@ -137,9 +137,8 @@ func (s *vaultScreen) historyPanel(w, h int) []string {
 	if s.panel == panelHistory {
 		p.Foot = place(s.history.cursor, len(s.history.shown))
 	}
-	now := s.now()
 	p.Lines = s.history.table(s.theme, columns, draw.Inner(w), h-2, func(p Past) []draw.Cell {
-		return []draw.Cell{{Text: ago(p.When, now), Role: draw.Muted}, {Text: draw.Clean(p.Who)}, {Text: draw.Clean(p.What)}}
+		return []draw.Cell{{Text: s.ago(p.When), Role: draw.Muted}, {Text: draw.Clean(p.Who)}, {Text: draw.Clean(p.What)}}
 	})
 	return s.theme.Panel(p, w, h)
 }

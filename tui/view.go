@@ -2,21 +2,55 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
 	"kb/tui/draw"
 )
 
+// frame is what was drawn last.
+type frame struct {
+	text  string
+	drawn time.Time // by the calendar: a clock may be set
+	until time.Time // when something in it ends by itself; zero: never
+	again bool      // it was the same as the one before, and was told apart from it
+}
+
+// right reports whether time alone has changed nothing in a frame.
+func (f *frame) right(now time.Time) bool {
+	return !now.Before(f.drawn) && (f.until.IsZero() || now.Before(f.until))
+}
+
+// sameAgain tells a frame from the same one before it, and nobody sees it: a reset
+// of colours. bubbletea forgets a frame that it has painted, and copies one that is on
+// the screen already 60 times a second, to compare it (flush, standard_renderer.go).
+const sameAgain = "\x1b[m"
+
 // View implements tea.Model.
 func (m *Model) View() string {
+	f := frame{drawn: m.read().Round(0)}
+	m.clock.right = time.Time{}
+	f.text = m.draw()
+	f.until = m.clock.right
+	f.again = f.text == m.frame.text && !m.frame.again
+	m.frame = f
+	if f.again {
+		return f.text + sameAgain
+	}
+	return f.text
+}
+
+func (m *Model) draw() string {
 	if m.w == 0 {
 		return ""
 	}
 	if m.here == layoutTiny {
 		return m.theme.Fit(fmt.Sprintf("kb needs 40x12, this is %dx%d", m.w, m.h), m.w)
 	}
+	m.noteEnds()
 	lines := m.head()
 	body := m.h - len(lines) - 2
 	if p := m.page(); p != nil {
@@ -32,12 +66,37 @@ func (m *Model) View() string {
 	return text
 }
 
+// noteEnds notes when what ends by itself does, on whatever screen: a note, and what
+// waits for a person.
+func (m *Model) noteEnds() {
+	if m.notices.note != "" {
+		m.until(m.notices.at.Add(noteLasts))
+	}
+	for _, r := range m.world.waiting() {
+		if !r.Deadline.IsZero() {
+			m.until(r.Deadline)
+		}
+	}
+}
+
 // tab is where a screen's name stands.
 type tab struct{ line, from, to, screen int }
 
+// Where the screens' names have a line of their own: below 96 columns they stand
+// closer, and a terminal of 80 by 24, which is what most open with, has them.
+const (
+	tightTabs     = 80
+	tightTabsHigh = 24
+)
+
+// tabbed reports whether there is room for the names of all screens.
+func (m *Model) tabbed() bool {
+	return m.here == layoutFull || m.here == layoutCompact && m.w >= tightTabs && m.h >= tightTabsHigh
+}
+
 // tabs are the places of the screens' names; none where there is no room for them.
 func (m *Model) tabs() []tab {
-	if m.here != layoutFull {
+	if !m.tabbed() {
 		return nil
 	}
 	var tabs []tab
@@ -52,15 +111,27 @@ func (m *Model) tabs() []tab {
 
 // tabText is a screen's name in the line of tabs.
 func (m *Model) tabText(i, waiting int) string {
-	name := fmt.Sprintf("%d %s", i+1, m.screens[i].name())
+	name := m.tabName(i)
+	tight := m.here != layoutFull
 	if i == screenApprovals && waiting > 0 {
-		name += fmt.Sprintf(" %d!", waiting)
+		if tight { // the line above says how many
+			name += "!"
+		} else {
+			name += fmt.Sprintf(" %d!", waiting)
+		}
 	}
-	if i == m.at {
+	switch {
+	case i == m.at && tight:
+		return "[" + name + "] "
+	case i == m.at:
 		return "[" + name + "]"
+	case tight:
+		return name + " "
 	}
 	return " " + name + " "
 }
+
+func (m *Model) tabName(i int) string { return fmt.Sprintf("%d %s", i+1, m.screens[i].name()) }
 
 // head is the line of what is where, and the tabs; on a small screen one line of
 // both.
@@ -71,8 +142,8 @@ func (m *Model) head() []string {
 	if standing.value.Profile == "" && standing.loaded {
 		profile, role = "no profile", draw.Attention
 	}
-	if m.here != layoutFull {
-		left := fmt.Sprintf(" kb %s %d/%d", m.tabText(m.at, 0), m.at+1, len(m.screens))
+	if !m.tabbed() {
+		left := fmt.Sprintf(" kb [%s] %d/%d", m.tabName(m.at), m.at+1, len(m.screens))
 		right := []part{{strings.TrimPrefix(profile, "profile "), role}}
 		if waiting > 0 {
 			right = append(right, part{fmt.Sprintf("%d waiting!", waiting), draw.Attention})
@@ -115,7 +186,7 @@ func (m *Model) vaultParts(waiting int) []part {
 				text = "vault unlocked"
 			}
 			if !s.value.Locks.IsZero() {
-				text = "vault locks in " + countdown(s.value.Locks, m.now())
+				text = "vault locks in " + m.countdown(s.value.Locks)
 			}
 		}
 		parts = append(parts, part{text, role})
@@ -160,6 +231,10 @@ func (m *Model) ends(left, right []part) string {
 	return draw.Exact(start+strings.Repeat(" ", room)+end, m.w)
 }
 
+// moves are the uses that a page with a list of its own has for its cursor: nobody
+// needs the bar for those.
+var moves = []string{"any.down", "any.up", "any.top", "any.end"}
+
 // inBar are the uses of every screen that the bar names, after its own.
 var inBar = []string{"any.enter", "any.filter", "any.palette", "any.help", "any.quit"}
 
@@ -181,7 +256,9 @@ func (m *Model) bar() string {
 	}
 	own := m.own()
 	for _, u := range own {
-		add(u.id, u.off)
+		if !slices.Contains(moves, u.id) {
+			add(u.id, u.off)
+		}
 	}
 	for _, u := range m.everywhere() {
 		for _, id := range inBar {

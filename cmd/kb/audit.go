@@ -104,7 +104,9 @@ and paths are, which may tell one client about another.`,
 }
 
 func showAudit(ctx context.Context, a *app, dir string, filter audit.Filter, follow, asJSON bool) error {
+	shown := 0
 	show := func(e audit.Event) error {
+		shown++
 		if !asJSON {
 			_, err := fmt.Fprintln(a.out, audit.Line(&e, time.Local))
 			return err
@@ -126,13 +128,17 @@ func showAudit(ctx context.Context, a *app, dir string, filter audit.Filter, fol
 			fmt.Fprintf(a.err, "note: %s; run kb audit verify\n", cleanLines(line.Error()))
 			continue
 		case errors.Is(err, os.ErrNotExist):
-			return nil // no session yet
+			fmt.Fprintln(a.err, "nothing is recorded yet: what sessions do is, and kb exec -- COMMAND starts one")
+			return nil
 		case err != nil:
 			return err
 		}
 		if err := show(e); err != nil {
 			return err
 		}
+	}
+	if shown == 0 {
+		fmt.Fprintln(a.err, "no line of the audit is so")
 	}
 	return nil
 }

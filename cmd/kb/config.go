@@ -11,8 +11,15 @@ import (
 	"kb/internal/term"
 )
 
+// settingHelp says of each setting what it is, and what holds while it is not set.
+var settingHelp = []struct{ key, unset, short string }{
+	{"git_dir", "found", "git directory of the repository that holds the vault"},
+	{"isolation", "auto", "tier of kb exec when no flag names one: auto, off, hardened"},
+	{"upstream_ca", "the system's", "further certificates to trust, for the servers of logins"},
+}
+
 func newConfig(a *app) *cobra.Command {
-	return group("config", "settings of this device that carry trust", newConfigList(a), newConfigGet(a), newConfigSet(a))
+	return group("config", "settings of this device: isolation, where git is, certificates", newConfigList(a), newConfigGet(a), newConfigSet(a))
 }
 
 func newConfigList(a *app) *cobra.Command {
@@ -27,9 +34,13 @@ func newConfigList(a *app) *cobra.Command {
 			if asJSON {
 				return a.json(values)
 			}
-			t := newTable(a.out)
-			for _, key := range sortedNames(values) {
-				t.row(key, values[key])
+			t := newTable(a.out, "SETTING", "VALUE", "UNSET MEANS", "WHAT IT IS")
+			for _, s := range settingHelp {
+				value := values[s.key]
+				if s.key == "upstream_ca" && value != "" {
+					value = "set" // it is the certificates themselves
+				}
+				t.row(s.key, value, s.unset, s.short)
 			}
 			return t.flush()
 		},

@@ -82,7 +82,7 @@ func childEnviron(environ []string) []string {
 	return append(out, aside...)
 }
 
-func sortedNames(values map[string]string) []string {
+func sortedNames[T any](values map[string]T) []string {
 	names := make([]string, 0, len(values))
 	for name := range values {
 		names = append(names, name)

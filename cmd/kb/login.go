@@ -12,6 +12,7 @@ import (
 
 	"kb/internal/broker"
 	"kb/internal/hint"
+	"kb/internal/plain"
 	"kb/providers"
 	"kb/vaultfile"
 )
@@ -59,6 +60,9 @@ and "client_secret:" lines, are for scripts.`,
 				return usage(cmd, errors.New("kb login --all takes no provider: it makes every login that this device has still to make"))
 			case o.all:
 				return nil
+			case len(args) > 1: // what it was is not said: it may be a secret
+				return hint.Exit(hint.Usage, errors.New("kb login takes one word, the provider's name, and no secret on the command line, where every process can read it"),
+					"run kb login "+hint.Word(plain.Clean(args[0]))+", which asks for the secret without echo, or give it to --stdin")
 			}
 			return exactArgs(1, "a provider's name (kb provider ls)")(cmd, args)
 		},

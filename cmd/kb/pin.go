@@ -9,13 +9,13 @@ import (
 )
 
 func newPin(a *app) *cobra.Command {
-	return group("pin", "show and forget remembered decisions", newPinList(a), newPinRemove(a))
+	return group("pin", "which profile each directory got, and is to get again", newPinList(a), newPinRemove(a))
 }
 
 func newPinList(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "ls", Short: "list pins", Args: noArgs,
+		Use: "ls", Short: "list the directories whose profile is remembered", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {
@@ -38,6 +38,10 @@ func newPinList(a *app) *cobra.Command {
 				}
 				return a.json(list)
 			}
+			if len(pins) == 0 {
+				fmt.Fprintln(a.err, "nothing is pinned yet: the first kb exec in a directory remembers which profile it got")
+				return nil
+			}
 			t := newTable(a.out, "DIRECTORY", "PROFILE", "REMOTES")
 			for _, p := range pins {
 				t.row(p.CommonDir, p.Profile, strings.Join(p.Remotes, " "))
@@ -51,7 +55,7 @@ func newPinList(a *app) *cobra.Command {
 
 func newPinRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm DIR", Short: "forget the pin of a directory", Args: exactArgs(1, "a directory"),
+		Use: "rm DIR", Short: "forget which profile a directory got", Args: exactArgs(1, "a directory"),
 		RunE: a.guarded(func(cmd *cobra.Command, args []string) error {
 			b, err := a.brokerOfAny(cmd.Context())
 			if err != nil {

@@ -157,7 +157,11 @@ func newPolicyRemove(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return b.RemovePolicy(cmd.Context(), args[0])
+			if err := b.RemovePolicy(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "policy %s is removed\n", args[0])
+			return nil
 		}),
 	}
 }

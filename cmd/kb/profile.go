@@ -269,7 +269,12 @@ func newProfileRemove(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return b.RemoveProfile(cmd.Context(), full)
+			shown := b.Show(full)
+			if err := b.RemoveProfile(cmd.Context(), full); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "profile %s is removed, with its rules, policy and logins\n", shown)
+			return nil
 		}),
 	}
 }
@@ -291,9 +296,18 @@ func newProfileDefault(a *app) *cobra.Command {
 				return hint.Wrap(fmt.Errorf("set default profile: %s is not in vault %s, whose setting it is", name, b.VaultName()),
 					"name a profile of that vault (kb profile ls), or give the directory a rule: kb rule add "+name+" --dir …")
 			}
-			return b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error {
+			err = b.Edit(cmd.Context(), func(tx *vaultfile.Tx) error {
 				return tx.PutSetting(vaultfile.Setting{Name: vaultfile.SettingDefaultProfile, Value: name})
 			})
+			switch {
+			case err != nil:
+				return err
+			case name == "":
+				fmt.Fprintln(a.err, "where no rule matches there is no profile: kb exec refuses there")
+			default:
+				fmt.Fprintf(a.err, "where no rule matches, profile %s is used\n", name)
+			}
+			return nil
 		}),
 	}
 }

@@ -26,36 +26,47 @@ Start with:
 // and the pages of the code that makes them, which was an eighth of what a short
 // kb does: so one is made when it is asked for.
 var commands = []struct {
-	name string
-	make func(*app) *cobra.Command
+	name  string
+	make  func(*app) *cobra.Command
+	group string
 }{
-	{"exec", newExec},
-	{"which", newWhich},
-	{"status", newStatus},
-	{"session", newSession},
-	{"approve", newApprove},
-	{"deny", newDeny},
-	{"init", newInit},
-	{"unlock", newUnlock},
-	{"lock", newLock},
-	{"profile", newProfile},
-	{"rule", newRule},
-	{"policy", newPolicy},
-	{"pin", newPin},
-	{"login", newLogin},
-	{"logout", newLogout},
-	{"refresh", newRefresh},
-	{"import", newImport},
-	{"reference", newReference},
-	{"provider", newProvider},
-	{"vault", newVault},
-	{"sync", newSync},
-	{"device", newDevice},
-	{"audit", newAudit},
-	{"config", newConfig},
-	{"doctor", newDoctor},
-	{"demo", newDemo},
-	{"version", newVersion},
+	{"exec", newExec, "use"},
+	{"which", newWhich, "use"},
+	{"status", newStatus, "use"},
+	{"session", newSession, "use"},
+	{"approve", newApprove, "use"},
+	{"deny", newDeny, "use"},
+	{"init", newInit, "vault"},
+	{"unlock", newUnlock, "vault"},
+	{"lock", newLock, "vault"},
+	{"profile", newProfile, "who"},
+	{"rule", newRule, "who"},
+	{"policy", newPolicy, "who"},
+	{"pin", newPin, "who"},
+	{"login", newLogin, "logins"},
+	{"logout", newLogout, "logins"},
+	{"refresh", newRefresh, "logins"},
+	{"import", newImport, "logins"},
+	{"reference", newReference, "logins"},
+	{"provider", newProvider, "logins"},
+	{"vault", newVault, "vault"},
+	{"sync", newSync, "vault"},
+	{"device", newDevice, "vault"},
+	{"audit", newAudit, "use"},
+	{"config", newConfig, "here"},
+	{"doctor", newDoctor, "here"},
+	{"demo", newDemo, "here"},
+	{"completion", newCompletion, "here"},
+	{"version", newVersion, "here"},
+}
+
+// groups are the headings of kb --help, in order.
+var groups = []*cobra.Group{
+	{ID: "use", Title: "Run agents, and see what they do:"},
+	{ID: "who", Title: "Identities, and where each is used:"},
+	{ID: "logins", Title: "Logins:"},
+	{ID: "vault", Title: "The vault and its devices:"},
+	{ID: "here", Title: "This device:"},
 }
 
 // newRoot makes the tree of commands for a command line. Where that begins with
@@ -63,14 +74,11 @@ var commands = []struct {
 // mistyped verb need all.
 func newRoot(a *app, args []string) *cobra.Command {
 	if len(args) == 0 {
-		root := bareRoot(a)
-		root.CompletionOptions.DisableDefaultCmd = true // or cobra would make that command
-		return root
+		return bareRoot(a)
 	}
 	for _, c := range commands {
 		if args[0] == c.name {
 			root := bareRoot(a)
-			root.CompletionOptions.DisableDefaultCmd = true
 			root.AddCommand(c.make(a))
 			return root
 		}
@@ -81,10 +89,15 @@ func newRoot(a *app, args []string) *cobra.Command {
 // wholeRoot is the tree of all commands.
 func wholeRoot(a *app) *cobra.Command {
 	root := bareRoot(a)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddGroup(groups...)
+	root.SetHelpCommandGroupID("here")
 	for _, c := range commands {
-		root.AddCommand(c.make(a))
+		cmd := c.make(a)
+		cmd.GroupID = c.group
+		root.AddCommand(cmd)
 	}
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	completes(a, root)
 	return root
 }
 
@@ -103,6 +116,10 @@ func bareRoot(a *app) *cobra.Command {
 		},
 	}
 	root.Flags().BoolVar(&o.ascii, "ascii", false, "draw the dashboard with ASCII characters only")
+	root.Version = version
+	root.SetVersionTemplate(versionLine() + "\n")
+	root.CompletionOptions.DisableDefaultCmd = true // newCompletion's is another
+	root.SetHelpCommand(newHelp())
 	root.SuggestionsMinimumDistance = 2
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -111,6 +128,22 @@ func bareRoot(a *app) *cobra.Command {
 		return usage(cmd, err)
 	})
 	return root
+}
+
+// newHelp is kb help. Cobra's own ends with 0 where there is no such verb.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB...]", Short: "say what a verb does, with its flags",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage(cmd.Root(), unknownCommand(cmd.Root(), strings.Join(args, " ")))
+			}
+			about.InitDefaultHelpFlag()
+			about.InitDefaultVersionFlag()
+			return about.Help()
+		},
+	}
 }
 
 func usage(cmd *cobra.Command, err error) error {

@@ -107,7 +107,11 @@ func newRuleRemove(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return b.RemoveRule(cmd.Context(), args[0])
+			if err := b.RemoveRule(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "rule %s is removed\n", args[0])
+			return nil
 		}),
 	}
 }

@@ -167,8 +167,6 @@ func TestStoryFirstRun(t *testing.T) {
 	w.types("github")
 	w.shows("> github +GitHub")
 	w.press("Enter")
-	w.shows("> Profile +< acme >")
-	w.press("Enter", "Enter")
 	w.shows("personal access token")
 	w.press("Enter")
 	w.shows("> Personal access token")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,9 @@ func newUnlock(a *app) *cobra.Command {
 			paths, err := broker.FindPaths(a.getenv)
 			if err != nil {
 				return err
+			}
+			if !wrapped(paths) {
+				return hint.Exit(hint.Failure, errors.New("unlock: this device's identity has no passphrase, there is nothing to unlock"), "run kb status to see what there is")
 			}
 			var passphrase secret.Value
 			if from != "" {
@@ -53,6 +57,13 @@ func newUnlock(a *app) *cobra.Command {
 	return cmd
 }
 
+// wrapped reports whether the device's identity is in a file that a passphrase
+// opens. A device without any is told so by the broker.
+func wrapped(p broker.Paths) bool {
+	_, err := os.Stat(p.IdentityFile())
+	return err != nil
+}
+
 func askPassphrase(ctx context.Context) (secret.Value, error) {
 	tty, err := term.OpenTTY()
 	if err != nil {
@@ -71,7 +82,15 @@ func newLock(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return broker.Lock(paths)
+			if err := broker.Lock(paths); err != nil {
+				return err
+			}
+			if wrapped(paths) {
+				fmt.Fprintln(a.err, "locked; kb unlock asks for the passphrase. Sessions that run go on with what they have")
+			} else {
+				fmt.Fprintln(a.err, "nothing to lock: this device's identity has no passphrase")
+			}
+			return nil
 		},
 	}
 }

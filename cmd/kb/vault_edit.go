@@ -158,6 +158,9 @@ func (a *app) runEditor(ctx context.Context, path string) error {
 		editor = a.getenv("EDITOR")
 	}
 	if editor == "" {
+		if !isTerminal(a.in) {
+			return hint.Exit(hint.Human, errors.New("edit vault: no terminal to edit on"), "run kb vault edit in a terminal, or name an editor that needs none in EDITOR")
+		}
 		editor = "vi"
 	}
 	// Ctrl+c is the editor's: kb waits for what it makes of it.

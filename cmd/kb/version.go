@@ -8,6 +8,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// versionLine is what kb version and kb --version print.
+func versionLine() string {
+	return fmt.Sprintf("kb %s %s/%s %s", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
 func newVersion(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -29,7 +34,7 @@ func newVersion(a *app) *cobra.Command {
 			if asJSON {
 				return a.json(v)
 			}
-			fmt.Fprintf(a.out, "kb %s %s %s\n", v.Version, v.Platform, v.Go)
+			fmt.Fprintln(a.out, versionLine())
 			return nil
 		},
 	}

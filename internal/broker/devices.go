@@ -114,7 +114,7 @@ func (b *Broker) deviceAttention() []string {
 			which, flag = "vault "+v.name, " --vault "+v.name
 		}
 		if !b.ci && loneDevice(v.contents.Devices) {
-			out = append(out, fmt.Sprintf("only this device can change %s, and there is no recovery key: run kb device add-recovery%s, or kb device join on another device", which, flag))
+			out = append(out, fmt.Sprintf("losing this device loses %s: run kb device add-recovery%s, or kb device join on another device", which, flag))
 		}
 		for _, d := range v.file.Checklist() {
 			if n := len(d.Open); n > 0 {

@@ -43,6 +43,38 @@ func TestFitIsExact(t *testing.T) {
 	}
 }
 
+// TestWrapBreaksAPathAtSlashes: a path is read in its parts, and nothing of it is
+// lost. What fits a line stays whole.
+func TestWrapBreaksAPathAtSlashes(t *testing.T) {
+	t.Parallel()
+	const path = "api.github.com/repos/acme/api/issues"
+	for w, want := range map[int]string{
+		20: "POST api.github.com/|repos/acme/api/|issues",
+		40: "POST |api.github.com/repos/acme/api/issues",
+	} {
+		lines := draw.Wrap("POST "+path, w)
+		for i := range lines {
+			lines[i] = strings.TrimRight(lines[i], " ")
+		}
+		if got := strings.Join(lines, "|"); got != strings.ReplaceAll(want, " |", "|") {
+			t.Errorf("in %d cells: %q, want %q", w, got, want)
+		}
+	}
+}
+
+// TestWrapBeginsLinesWithWords: the blank at which a line was broken is on neither
+// side, also where the line is full to the last cell. What was indented stays so.
+func TestWrapBeginsLinesWithWords(t *testing.T) {
+	t.Parallel()
+	got := draw.Wrap("1:30; no answer until then is a denial", 27)
+	if len(got) != 2 || strings.TrimRight(got[0], " ") != "1:30; no answer until then" || got[1] != "is a denial" {
+		t.Errorf("%q", got)
+	}
+	if got := draw.Wrap("    kb exec -- claude", 40); len(got) != 1 || got[0] != "    kb exec -- claude" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestPanelAndTableAreExact(t *testing.T) {
 	t.Parallel()
 	theme := draw.NewTheme(draw.ThemeOptions{})

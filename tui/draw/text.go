@@ -59,13 +59,48 @@ func Pad(s string, w int) string {
 	return s + strings.Repeat(" ", max(0, w-Width(s)))
 }
 
-// Wrap breaks plain text into lines of at most w cells, between words where it
-// can.
+// Wrap breaks plain text into lines of at most w cells: between words where it can,
+// and a path that is longer than a line behind a slash.
 func Wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
 	}
-	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	if len(s) > w && strings.Contains(s, "/") {
+		words := strings.Split(s, " ")
+		for i, word := range words {
+			if len(word) > w && Width(word) > w {
+				words[i] = atSlashes(word, w)
+			}
+		}
+		s = strings.Join(words, " ")
+	}
+	var lines []string
+	for part := range strings.SplitSeq(s, "\n") {
+		for i, line := range strings.Split(ansi.Wrap(part, w, ""), "\n") {
+			if i > 0 { // the blank behind a line that is full
+				line = strings.TrimLeft(line, " ")
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// atSlashes breaks a word behind those of its slashes that keep lines of at most w
+// cells, where its parts allow it.
+func atSlashes(word string, w int) string {
+	var b strings.Builder
+	used := 0
+	for _, part := range strings.SplitAfter(word, "/") {
+		n := Width(part)
+		if used > 0 && used+n > w {
+			b.WriteByte('\n')
+			used = 0
+		}
+		b.WriteString(part)
+		used += n
+	}
+	return b.String()
 }
 
 // Chop breaks plain text into lines of at most w cells, wherever they are full:
