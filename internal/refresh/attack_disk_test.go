@@ -59,7 +59,7 @@ func (f *smallFile) Write(b []byte) (int, error) {
 // asked, or what came is on the disk.
 func TestAttackDiskWithRoomForTheJournalAlone(t *testing.T) {
 	asked, refused := 0, 0
-	for left := int64(0); left <= 32<<10; left += 1 << 9 {
+	for left := int64(0); left <= 32<<10; left += 1 << 10 {
 		r := newRig(t, time.Hour).loggedIn()
 		r.issuer.rotate, r.issuer.reuse = true, true
 		// The new token is a long one.

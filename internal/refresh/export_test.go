@@ -11,6 +11,9 @@ import (
 // SetStep has m tell f of each step of a refresh.
 func (m *Manager) SetStep(f func(string)) { m.step = f }
 
+// SetPatience has m wait so long for a worker.
+func (m *Manager) SetPatience(d time.Duration) { m.patience = d }
+
 // SetDisk has saves of m go to d.
 func (m *Manager) SetDisk(d atomicfile.Disk) {
 	m.ctx = atomicfile.WithDisk(context.Background(), d)

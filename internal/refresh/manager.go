@@ -62,12 +62,13 @@ type Login struct {
 // Manager sees to the tokens of any number of logins. It is safe for
 // concurrent use, beside other managers and other processes on the same store.
 type Manager struct {
-	o       Options
-	step    func(string)    // told of each step, in tests
-	ctx     context.Context // of saves; a test's has a disk of its own
-	mu      sync.Mutex
-	entries map[state.LoginKey]*entry
-	flights sync.WaitGroup
+	o        Options
+	step     func(string)    // told of each step, in tests
+	ctx      context.Context // of saves; a test's has a disk of its own
+	patience time.Duration   // with a worker; a test's is shorter
+	mu       sync.Mutex
+	entries  map[state.LoginKey]*entry
+	flights  sync.WaitGroup
 }
 
 // New returns a Manager. It starts nothing.
@@ -89,7 +90,7 @@ func New(o Options) *Manager {
 	if o.Warn == nil {
 		o.Warn = func(state.LoginKey, string) {}
 	}
-	return &Manager{o: o, step: func(string) {}, ctx: context.Background(), entries: map[state.LoginKey]*entry{}}
+	return &Manager{o: o, step: func(string) {}, ctx: context.Background(), patience: workerPatience, entries: map[state.LoginKey]*entry{}}
 }
 
 func (m *Manager) entry(k state.LoginKey) *entry {

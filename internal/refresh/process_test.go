@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 // stop is a step of a refresh, and what happens at it.
 type stop struct {
 	Step string
-	Whom string // "self", "parent"
+	Whom string // "self", "parent"; "halted": itself, until somebody wakes it
 
 	Parent int // the session, in its worker
 }
@@ -67,6 +67,8 @@ func (s stop) at(step string) {
 	case "self":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "halted":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "parent":
 		// A session that has ended by itself has left this worker to another
 		// parent, which is nobody's to kill.

@@ -79,12 +79,17 @@ func (m *Manager) delegate(lock *state.TokenLock, j job) (state.Token, error) {
 		_ = cmd.Process.Kill() // it was given nothing
 		return state.Token{}, errNoWorker
 	}
-	_ = ours.SetDeadline(time.Now().Add(workerPatience))
+	_ = ours.SetDeadline(time.Now().Add(m.patience))
 	if _, err := ours.Write(append(request, '\n')); err != nil {
 		return m.aftermath(lock, j, err)
 	}
 	m.step("handed")
 	if !s.Scan() {
+		if errors.Is(s.Err(), os.ErrDeadlineExceeded) {
+			// Somebody may have stopped it, with new tokens in its memory. Nobody
+			// else can tell it from one that waits, and it holds the lock.
+			_ = cmd.Process.Signal(syscall.SIGCONT)
+		}
 		return m.aftermath(lock, j, s.Err())
 	}
 	var a wireAnswer
