@@ -3,13 +3,14 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 )
 
 // Reasons for refusing a body. The text is shown to the client.
 var (
 	errChunk   = errors.New("a chunk is not its size in hex, CRLF, and as many bytes")
-	errTrailer = errors.New("a trailer names a field that frames, routes or authenticates (RFC 9110 §6.5.1)")
+	errTrailer = errors.New("a trailer names a field that frames, routes or authenticates, or another method (RFC 9110 §6.5.1)")
 )
 
 // source is the content of a message as it arrives, framing removed.
@@ -187,12 +188,16 @@ func parseChunkSize(line []byte, strict bool) (int64, bool) {
 }
 
 // trailerAllowed refuses what a recipient that merges trailers into the head
-// could be fooled by (RFC 9110 §6.5.1).
+// could be fooled by (RFC 9110 §6.5.1): also fields that name another method or
+// path, of which the policy would hear too late. To CGI and what descends from
+// it "_" in a name is "-".
 func trailerAllowed(name string) bool {
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	switch name {
 	case "Transfer-Encoding", "Content-Length", "Host", "Connection", "Te", "Trailer", "Upgrade", "Keep-Alive",
 		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Www-Authenticate", "Cookie", "Set-Cookie",
-		"Content-Encoding", "Content-Type", "Content-Range", "Expect", "Location", "Alt-Svc":
+		"Content-Encoding", "Content-Type", "Content-Range", "Expect", "Location", "Alt-Svc",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url":
 		return false
 	}
 	return !strings.HasPrefix(name, "Proxy-") && !strings.HasPrefix(name, "Kb-")

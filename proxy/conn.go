@@ -224,6 +224,7 @@ func (c *conn) begin(info ConnectInfo, scheme string) {
 		proto = "HTTP/1.0"
 	}
 	c.x.begin(info, scheme, proto, c.q.method, c.q.target, c.q.fields, c.q.options)
+	c.x.info.Websocket = c.q.websocket
 }
 
 // breakOff ends the connection so that the client takes what it has for a

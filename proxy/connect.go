@@ -240,9 +240,9 @@ func (c *conn) judgeInside(q *request) *Refusal {
 }
 
 // checkMethod refuses TRACE, whose answer repeats the request with what was
-// injected, and CONNECT inside a tunnel.
+// injected, and CONNECT inside a tunnel; in any case, as some servers read it.
 func checkMethod(method string) *Refusal {
-	switch method {
+	switch strings.ToUpper(method) {
 	case http.MethodTrace, "TRACK", http.MethodConnect:
 		return &Refusal{
 			Status: http.StatusMethodNotAllowed, Code: CodeMethod,

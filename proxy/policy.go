@@ -66,6 +66,9 @@ type RequestInfo struct {
 	Query  string // as sent, without "?"
 	Proto  string // "HTTP/1.1" or "HTTP/2.0"
 	Length int64  // of the body in bytes, as the client says; -1 when it does not
+	// Websocket says that the request opens a websocket: what goes over it is not
+	// read, and no policy is asked about it.
+	Websocket bool
 	// Header is the client's fields, canonical names, without hop-by-hop ones
 	// and without Kb-*, which are in Profile and Login. The policy must not
 	// keep it: it is overwritten by the connection's next request.

@@ -111,6 +111,9 @@ func (s *approvals) describe(r Request, w int) (lines []string, needs int) {
 	if r.Mint {
 		add("! warning", "its answer is itself a credential", draw.Attention)
 	}
+	if r.Websocket {
+		add("! warning", "opens a websocket: what goes over it is not read, and nobody is asked about it", draw.Attention)
+	}
 	login := r.Provider
 	if r.Login != "" {
 		login += " (" + r.Login + ")"

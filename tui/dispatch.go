@@ -30,6 +30,9 @@ func (m *Model) oneKey(msg tea.KeyMsg) tea.Cmd {
 	if msg.Type == tea.KeyCtrlC {
 		return tea.Quit
 	}
+	if m.here == layoutTiny && (len(m.dialogs) > 0 || m.filter != nil || !m.keys.is(msg.String(), "any.quit")) {
+		return nil // nobody sees what it would be for
+	}
 	if n := len(m.dialogs); n > 0 {
 		top := m.dialogs[n-1]
 		if !m.grace.over(top, m.now()) {

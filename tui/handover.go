@@ -40,8 +40,13 @@ type guest struct {
 	out     io.Writer
 }
 
-// SetStdin implements tea.ExecCommand.
-func (g *guest) SetStdin(r io.Reader) { g.in = r }
+// SetStdin implements tea.ExecCommand. The command gets the terminal itself.
+func (g *guest) SetStdin(r io.Reader) {
+	if f, ok := r.(*bounded); ok {
+		r = f.File
+	}
+	g.in = r
+}
 
 // SetStdout implements tea.ExecCommand. The command gets the terminal itself.
 func (g *guest) SetStdout(w io.Writer) {

@@ -37,6 +37,9 @@ type looksFile struct {
 	Keys map[string]any `toml:"keys"`
 }
 
+// MaxLooks bounds config.toml, in bytes. One with every setting there is has 8 KiB.
+const MaxLooks = 64 << 10
+
 // ReadLooks reads config.toml, and what the environment says of looks. No text is
 // the built-in looks. An error names the line and what to do about it.
 //

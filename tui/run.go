@@ -47,7 +47,7 @@ func Run(ctx context.Context, o Options) error {
 
 	g := &guarded{m: m, end: func() { end(errCrashed) }}
 	p := tea.NewProgram(g, tea.WithAltScreen(), tea.WithMouseCellMotion(),
-		tea.WithInput(o.In), tea.WithOutput(out), tea.WithoutSignalHandler(), tea.WithFilter(g.sift))
+		tea.WithInput(&bounded{File: o.In}), tea.WithOutput(out), tea.WithoutSignalHandler(), tea.WithFilter(g.sift))
 	// A program that is killed, and one whose context ends, does not wait for its
 	// reader of keys and closes what that one reads from. One that quits does.
 	defer context.AfterFunc(life, p.Quit)()

@@ -79,6 +79,7 @@ type Request struct {
 	Repository string
 	Git        string // "read" or "write" for git's own
 	Mint       bool   // its answer is itself a credential
+	Websocket  bool   // opens one, which nobody reads
 	Policy     string // id of the policy line that asks
 	Rule       string // that line in words
 	Agent      string

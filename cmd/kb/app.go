@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -153,10 +154,15 @@ func (a *app) vaultFlag(cmd *cobra.Command) *cobra.Command {
 
 // json prints v on stdout, indented, with HTML characters as they are.
 func (a *app) json(v any) error {
-	enc := json.NewEncoder(a.out)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(plain.JSON(text.Bytes()))
+	return err
 }
 
 // outside refuses a verb inside a session. It guards against accident only: an

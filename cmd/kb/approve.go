@@ -282,6 +282,9 @@ func describeRequest(w io.Writer, r *control.Request, policy string) {
 	if r.Mint {
 		line("mints", "its answer is a new credential, which the agent gets")
 	}
+	if r.Websocket {
+		line("opens", "a websocket: what goes over it is not read, and nobody is asked about it")
+	}
 	body := "size unknown"
 	if r.Body >= 0 {
 		body = plural(int(r.Body), "byte")

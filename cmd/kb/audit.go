@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -111,9 +110,11 @@ func showAudit(ctx context.Context, a *app, dir string, filter audit.Filter, fol
 			_, err := fmt.Fprintln(a.out, audit.Line(&e, time.Local))
 			return err
 		}
-		enc := json.NewEncoder(a.out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(e)
+		line, err := audit.JSON(&e)
+		if err == nil {
+			_, err = a.out.Write(line)
+		}
+		return err
 	}
 	if follow {
 		if err := audit.Follow(ctx, dir, filter, show); !errors.Is(err, context.Canceled) {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"kb/internal/atomicfile"
 	"kb/internal/broker"
 	"kb/internal/desk"
 	"kb/internal/hint"
@@ -78,9 +79,9 @@ func (a *app) desk() (*desk.Desk, broker.Paths, error) {
 // looks are those of config.toml.
 func (a *app) looks(paths broker.Paths) (tui.Looks, error) {
 	path := filepath.Join(paths.Config, "config.toml")
-	data, err := os.ReadFile(path)
+	data, err := atomicfile.ReadSmall(path, tui.MaxLooks)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return tui.Looks{}, fmt.Errorf("read looks: %w", err)
+		return tui.Looks{}, hint.Wrap(fmt.Errorf("read looks: %w", err), "mend that file, or take it away")
 	}
 	return tui.ReadLooks(data, a.getenv)
 }

@@ -10,6 +10,9 @@
 // target: its writer held a lock on it, which died with it. Where the file
 // system knows no locks, it has to be older than [staleAfter].
 //
+// [ReadSmall] is the way back for files that others may put something in the
+// place of.
+//
 // # When it fails
 //
 // After any error but [ErrUnconfirmed] the old content is there, and no
@@ -26,10 +29,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -189,4 +194,29 @@ func sweep(disk Disk, dir, base string) {
 			_ = disk.Remove(path)
 		}
 	}
+}
+
+// ReadSmall reads a regular file of at most limit bytes. A pipe, which nobody may
+// ever write into, or a device without an end, is an error and not a wait.
+func ReadSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is longer than %d bytes", limit)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +29,6 @@ func Export(ctx context.Context, dir string, f Filter, path string, asJSON bool,
 		}
 	}()
 	out := bufio.NewWriter(file)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
 	for e, err := range Read(dir, f) {
 		var bad *LineError
 		switch {
@@ -41,7 +38,10 @@ func Export(ctx context.Context, dir string, f Filter, path string, asJSON bool,
 		case err != nil:
 			return 0, 0, err
 		case asJSON:
-			err = enc.Encode(e)
+			var line []byte
+			if line, err = JSON(&e); err == nil {
+				_, err = out.Write(line)
+			}
 		default:
 			_, err = io.WriteString(out, Line(&e, loc)+"\n")
 		}

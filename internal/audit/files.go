@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +77,28 @@ func checkSession(s string) error {
 	return nil
 }
 
+// openFile opens an audit file to be read. A pipe, a link or a folder under its
+// name, which any process of this user can put there, is no file of kb's: it is as
+// good as not there (fs.ErrNotExist), and nobody waits for who writes into it.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) { // a link, a socket
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
 // listFiles returns the audit files of dir by start, session and part. A
 // directory that does not exist has none.
 func listFiles(dir string) ([]logFile, error) {
@@ -89,7 +112,7 @@ func listFiles(dir string) ([]logFile, error) {
 	var out []logFile
 	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		if f, ok := parseName(e.Name()); ok {
+		if f, ok := parseName(e.Name()); ok && e.Type().IsRegular() {
 			out = append(out, f)
 			seen[f.name] = true
 		}
@@ -103,7 +126,7 @@ func listFiles(dir string) ([]logFile, error) {
 			if seen[f.name] {
 				break
 			}
-			if _, err := os.Lstat(filepath.Join(dir, f.name)); err != nil {
+			if info, err := os.Lstat(filepath.Join(dir, f.name)); err != nil || !info.Mode().IsRegular() {
 				break
 			}
 			seen[f.name] = true

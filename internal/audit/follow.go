@@ -145,10 +145,10 @@ func (fl *follower) file(name string) error {
 	}
 	given := fl.given[name]
 	// Opening costs more than looking, and of a thousand files one has grown.
-	if info, err := os.Stat(filepath.Join(fl.dir, name)); err == nil && info.Size() <= given {
+	if info, err := os.Lstat(filepath.Join(fl.dir, name)); err == nil && info.Size() <= given {
 		return nil
 	}
-	f, err := os.Open(filepath.Join(fl.dir, name))
+	f, info, err := openFile(filepath.Join(fl.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -156,10 +156,6 @@ func (fl *follower) file(name string) error {
 		return fmt.Errorf("follow audit: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("follow audit: %w", err)
-	}
 	if info.Size() <= given {
 		return nil
 	}
@@ -171,6 +167,9 @@ func (fl *follower) file(name string) error {
 	for {
 		line, err := lines.next()
 		switch {
+		case errors.Is(err, errEndless):
+			fl.given[name] = info.Size() // or it is read again at each look
+			return nil
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && !errors.Is(err, errLong):
@@ -189,7 +188,7 @@ func (fl *follower) file(name string) error {
 
 // endOf returns how many bytes of a file make complete lines.
 func endOf(path string) (int64, error) {
-	f, err := os.Open(path)
+	f, _, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

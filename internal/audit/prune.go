@@ -115,7 +115,7 @@ func (r Retention) keeps(h Head, total int64, now time.Time) bool {
 // claim locks a file that no running session writes. A file that is not there
 // is free and nil.
 func claim(path string) (f *os.File, free bool, err error) {
-	f, err = os.Open(path)
+	f, _, err = openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true, nil
 	}

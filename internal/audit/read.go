@@ -53,6 +53,14 @@ const mtimeSlack = 2 * time.Second
 
 var errLong = fmt.Errorf("line is longer than %d bytes", maxLine)
 
+// maxSkip bounds what is read over in search of a line's end, in bytes: 64 of the
+// longest lines. Whoever makes a file larger by a hole of terabytes, which costs
+// nothing, does not have it read to its end.
+const maxSkip = 64 * maxLine
+
+// errEndless ends a file as io.EOF does.
+var errEndless = fmt.Errorf("line has no end within %d bytes: %w", maxSkip, io.EOF)
+
 // Read yields the events of all sessions in dir by time; those of one session
 // stay in the order in which they were written, whatever its clock did. A line
 // that cannot be read is yielded as a *LineError, and reading goes on; any
@@ -184,14 +192,14 @@ func (s *source) advance(f Filter, yield func(Event, error) bool) (more, ok bool
 func (s *source) next(f Filter) error {
 	file := s.files[0]
 	s.files = s.files[1:]
-	r, err := os.Open(filepath.Join(s.dir, file.name))
+	r, info, err := openFile(filepath.Join(s.dir, file.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // pruned since the directory was listed
 	}
 	if err != nil {
 		return fmt.Errorf("read audit: %w", err)
 	}
-	if info, err := r.Stat(); err == nil && older(info, f.Since) {
+	if older(info, f.Since) {
 		return r.Close()
 	}
 	var in io.Reader = r
@@ -257,7 +265,8 @@ func (l *lineReader) close() {
 }
 
 // next returns the next line with its line break, good until the next call. A
-// line that is too long is skipped with errLong.
+// line that is too long is skipped with errLong; one of more than maxSkip ends the
+// file.
 func (l *lineReader) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	switch {
@@ -268,6 +277,9 @@ func (l *lineReader) next() ([]byte, error) {
 	case errors.Is(err, bufio.ErrBufferFull):
 		n := int64(len(line))
 		for errors.Is(err, bufio.ErrBufferFull) {
+			if n > maxSkip {
+				return nil, errEndless
+			}
 			line, err = l.r.ReadSlice('\n')
 			n += int64(len(line))
 		}

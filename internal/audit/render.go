@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +50,18 @@ func Line(e *Event, loc *time.Location) string {
 		}
 	}
 	return b.String()
+}
+
+// JSON renders e as one JSON object and a line break, with the field names of the
+// file. It is safe for a terminal even where the file was tampered with.
+func JSON(e *Event) ([]byte, error) {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return nil, err
+	}
+	return plain.JSON(line.Bytes()), nil
 }
 
 // column writes two spaces and s, padded to width characters.

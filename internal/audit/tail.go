@@ -49,7 +49,7 @@ func last(dir string, n int, f Filter, before *Event) ([]Event, error) {
 		if f.Session != "" && file.session != f.Session || before != nil && file.started.After(before.Time) {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(dir, file.name))
+		info, err := os.Lstat(filepath.Join(dir, file.name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -82,7 +82,7 @@ func last(dir string, n int, f Filter, before *Event) ([]Event, error) {
 // tailFile returns the last n events of one file that f takes, in its order,
 // of those before an event; nil is of all.
 func tailFile(path string, n int, f Filter, before *Event) ([]Event, error) {
-	file, err := os.Open(path)
+	file, _, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -157,9 +157,9 @@ func linesBackward(f *os.File, end int64, fn func(line []byte) bool) error {
 	}
 	end-- // the last line break
 	chunk := make([]byte, backward)
-	var tail []byte // bytes from the chunk's end to the end of the line being put together
-	long := false   // that line is too long
-	for end > 0 {
+	var tail []byte  // bytes from the chunk's end to the end of the line being put together
+	long := int64(0) // bytes of that line that were given up: it is too long
+	for end > 0 && long <= maxSkip {
 		n := min(end, int64(len(chunk)))
 		if _, err := f.ReadAt(chunk[:n], end-n); err != nil {
 			return err
@@ -171,16 +171,16 @@ func linesBackward(f *os.File, end int64, fn func(line []byte) bool) error {
 			if i < 0 {
 				break
 			}
-			if line := append(bytes.Clone(rest[i+1:]), tail...); !long && len(line) < maxLine && !fn(line) {
+			if line := append(bytes.Clone(rest[i+1:]), tail...); long == 0 && len(line) < maxLine && !fn(line) {
 				return nil
 			}
-			rest, tail, long = rest[:i], tail[:0], false
+			rest, tail, long = rest[:i], tail[:0], 0
 		}
 		if tail = append(bytes.Clone(rest), tail...); len(tail) >= maxLine {
-			tail, long = tail[:0], true
+			tail, long = tail[:0], long+int64(len(tail))
 		}
 	}
-	if !long {
+	if long == 0 {
 		fn(tail)
 	}
 	return nil
@@ -193,7 +193,7 @@ func wholeLines(f *os.File) (int64, error) {
 		return 0, err
 	}
 	chunk := make([]byte, backward)
-	for end := info.Size(); end > 0; {
+	for end := info.Size(); end > max(0, info.Size()-maxSkip); {
 		n := min(end, int64(len(chunk)))
 		if _, err := f.ReadAt(chunk[:n], end-n); err != nil && !errors.Is(err, io.EOF) {
 			return 0, err

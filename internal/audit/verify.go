@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -200,7 +199,7 @@ func (v *verifier) absent(h Head) (FileReport, error) {
 // file checks one file.
 func (v *verifier) file(f logFile) (FileReport, error) {
 	r := FileReport{File: f.name, Session: f.session, Status: Intact}
-	in, err := os.Open(filepath.Join(v.dir, f.name))
+	in, _, err := openFile(filepath.Join(v.dir, f.name))
 	if err != nil {
 		return r, fmt.Errorf("verify audit: %w", err)
 	}

@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kb/internal/control"
+	"kb/internal/policy"
 )
 
 const (
@@ -22,6 +23,10 @@ const (
 	// holdMax is how many requests of a session wait at once. 64: no person
 	// answers more within holdTime; what comes besides is refused at once.
 	holdMax = 64
+	// holdRate is how many may begin to wait within a minute. 600: a client that
+	// tries again every second is far below; more than that is a flood, in which
+	// what a person sees is gone before it is read, and ids come round.
+	holdRate = 600
 	// saidMax is how many answers a session remembers. 1,024: each was given by
 	// a person. Beyond it requests are asked about again.
 	saidMax = 1024
@@ -29,16 +34,18 @@ const (
 
 // likeness is what two requests have in common when one answer may serve both:
 // the line that asks, as it was worded when the person saw it, the login, the
-// method and the host. Of requests that mint, none is like another that does
-// not.
+// method and the host. Of requests that mint, or open a websocket, none is like
+// another that does not.
 type likeness struct {
 	line, words           string
 	profile, provider, as string
+	account               string // a login of the name may be another one's by now
 	method                string // with those that its fields name besides
 	host                  string
 	port                  uint16
 	git                   string
 	mint                  bool
+	websocket             bool
 }
 
 // held is a request that waits for a person.
@@ -57,6 +64,9 @@ type approvals struct {
 
 	mu      sync.Mutex
 	waiting []*held // oldest first
+	begun   policy.Meter
+	number  uint16 // of the newest id; its first four digits
+	step    uint16 // from one id to the next; 0 until there is one
 	said    map[likeness]bool
 	told    func() // is told of each change of waiting, with mu held
 }
@@ -97,7 +107,7 @@ func (a *approvals) remembered(like likeness) (yes, said bool) {
 func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, began func(control.Request) error) (h *held, full bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.waiting) >= holdMax {
+	if len(a.waiting) >= holdMax || a.begun.Full(a.now(), holdRate) > 0 {
 		return nil, true, nil
 	}
 	id, err := a.newID()
@@ -108,24 +118,28 @@ func (a *approvals) hold(r control.Request, like likeness, deadline time.Time, b
 	if err := began(r); err != nil {
 		return nil, false, err
 	}
+	a.begun.Count(a.now())
 	h = &held{request: r, like: like, answer: make(chan control.Answer, 1)}
 	a.waiting = append(a.waiting, h)
 	a.told()
 	return h, false, nil
 }
 
-// newID makes an id that none of those that wait has. The caller holds mu.
+// newID makes an id that names no other request for as long as a person keeps one
+// in mind, nor does its beginning, which is enough to name one: the first four
+// digits go through all there are, in an order that nobody foresees. An agent that
+// has its request withdrawn, and others made until one has the same id, would have
+// that one approved. The caller holds mu.
 func (a *approvals) newID() (string, error) {
-	for {
-		var b [3]byte
-		if _, err := io.ReadFull(a.random, b[:]); err != nil {
-			return "", fmt.Errorf("make the id of a request: %w", err)
-		}
-		id := hex.EncodeToString(b[:])
-		if a.find(id) < 0 {
-			return id, nil
-		}
+	var b [5]byte
+	if _, err := io.ReadFull(a.random, b[:]); err != nil {
+		return "", fmt.Errorf("make the id of a request: %w", err)
 	}
+	if a.step == 0 {
+		a.number, a.step = binary.BigEndian.Uint16(b[:]), binary.BigEndian.Uint16(b[2:])|1 // odd: it comes to all
+	}
+	a.number += a.step
+	return fmt.Sprintf("%04x%02x", a.number, b[4]), nil
 }
 
 func (a *approvals) find(id string) int {

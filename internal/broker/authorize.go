@@ -105,7 +105,7 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 		return none, nil, s.judgePlain(snap, r, event, asked)
 	}
 	path, err := proxy.NormalPath(r.Path)
-	if err != nil {
+	if err != nil || namesAnotherPath(r) {
 		return none, nil, refusePath()
 	}
 	found := snap.at(r.Host, r.Port)
@@ -113,9 +113,10 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 	if len(methods) > maxMethods {
 		return none, nil, refuseMethods()
 	}
+	visible := path // to a person who is asked
 	for _, c := range found {
 		if c.definition != nil {
-			event.Path = c.definition.RedactPath(event.Path)
+			event.Path, visible = c.definition.RedactPath(event.Path), c.definition.RedactPath(visible)
 		}
 	}
 	minting := mintedAt(found, r, methods, path)
@@ -132,7 +133,7 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 	services := servicesOf(found, r.Host, r.Port, path)
 	if len(services) == 0 {
 		event.Reason = "no rule has the path"
-		bare := question{provider: event.Provider, path: path, methods: methods, mint: minting != nil}
+		bare := question{provider: event.Provider, path: path, shown: visible, methods: methods, mint: minting != nil}
 		return none, nil, s.judgeBare(snap, r, found, bare, event, asked)
 	}
 	event.Provider = services[0].provider
@@ -156,7 +157,7 @@ func (s *Session) authorize(ctx context.Context, r *proxy.RequestInfo, event *au
 		return none, nil, refuseBroken(shown, provider, choice.as)
 	}
 	q := question{
-		profile: choice.profile, provider: provider, login: c, path: path,
+		profile: choice.profile, provider: provider, login: c, path: path, shown: visible,
 		repository: choice.service.repository, methods: methods, mint: minting != nil,
 	}
 	meant, ok := c.rules.Match(r.Host, r.Port, path)

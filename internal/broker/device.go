@@ -129,10 +129,13 @@ func (b *Broker) identityFile() string {
 	return b.paths.WrappedIdentityFile()
 }
 
+// maxIdentity bounds an identity's file, in bytes: some hundred times what it has.
+const maxIdentity = 64 << 10
+
 // loadIdentity reads the device's identity: in the clear, or as the kernel
 // holds it unlocked.
 func loadIdentity(p Paths) (*vaultfile.Identity, error) {
-	text, err := os.ReadFile(p.IdentityFile())
+	text, err := atomicfile.ReadSmall(p.IdentityFile(), maxIdentity)
 	if err == nil {
 		return vaultfile.ParseIdentity(text)
 	}
@@ -161,7 +164,7 @@ func (b *Broker) IdentityHeld() bool {
 // Unlock unwraps the identity and leaves it with the kernel for a while. It
 // returns who can read it there.
 func Unlock(p Paths, passphrase secret.Value, lifetime time.Duration) (state.Scope, error) {
-	wrapped, err := os.ReadFile(p.WrappedIdentityFile())
+	wrapped, err := atomicfile.ReadSmall(p.WrappedIdentityFile(), maxIdentity)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNoIdentity
 	}

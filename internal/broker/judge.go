@@ -78,6 +78,16 @@ func methodsOf(r *proxy.RequestInfo) []string {
 	return methods
 }
 
+// pathOverrides are fields by which some servers let a client name another path
+// than the request line does: IIS, and what was made to stand behind it (Symfony,
+// Zend). A server's own front writes them, and no client of its API.
+var pathOverrides = [...]string{"X-Original-Url", "X-Rewrite-Url"}
+
+// namesAnotherPath reports whether a server may take a request to have another path.
+func namesAnotherPath(r *proxy.RequestInfo) bool {
+	return slices.ContainsFunc(pathOverrides[:], func(name string) bool { return len(r.Header.LenientValues(name)) > 0 })
+}
+
 // methodWords are methods for a person: what is in none (RFC 9110 §5.6.2) is
 // marked, so that blanks make no lines of their own, and so is what no method is
 // as long as.
@@ -108,6 +118,7 @@ type question struct {
 	login             *credentials // nil where none goes with it
 	rule              *providers.Inject
 	path              string
+	shown             string // path as a person is shown it: secret segments as "*"
 	repository        string
 	methods           []string
 	mint              bool
@@ -163,9 +174,10 @@ func (s *Session) judge(snap *snapshot, r *proxy.RequestInfo, q *question, event
 		like := likeness{
 			line: verdict.Rule.ID, words: verdict.Rule.String(), profile: q.profile, provider: q.provider,
 			method: strings.Join(q.methods, ", "), host: r.Host, port: r.Port, git: gitWord(request.Readings[0].Git), mint: q.mint,
+			websocket: r.Websocket,
 		}
 		if q.login != nil {
-			like.as = q.login.login.As
+			like.as, like.account = q.login.login.As, q.login.login.Account
 		}
 		yes, said := s.approvals.remembered(like)
 		switch {
@@ -175,10 +187,10 @@ func (s *Session) judge(snap *snapshot, r *proxy.RequestInfo, q *question, event
 			event.Reason += "; a person approved such requests for this session"
 		case said:
 			return refuseDenied(shown, q.provider, verdict.Rule, "a person denied such requests for this session")
-		case len(event.Path) > control.MaxText:
+		case len(q.shown) > control.MaxText:
 			return refuseLong(shown, q.provider, verdict.Rule)
 		default:
-			asked.like, asked.pending = like, s.describe(shown, r, q, &like, event.Path)
+			asked.like, asked.pending = like, s.describe(shown, r, q, &like)
 		}
 	}
 	uncounted := slices.DeleteFunc(verdict.Limits, func(l *policy.Rule) bool { return slices.Contains(asked.counted, limitKey(l)) })
@@ -209,8 +221,9 @@ func gitWord(k policy.Kinds) string {
 const maxMediaType = 127 + 1 + 127
 
 // describe is a request for the person who is asked about it. Of its body there
-// is the size and the type.
-func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like *likeness, path string) *control.Request {
+// is the size and the type. The path is the one that is sent, and not what the
+// client wrote: that can be dressed up until nobody reads it ("%64elete").
+func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like *likeness) *control.Request {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if kind = strings.TrimSpace(kind); len(kind) > maxMediaType || strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
 		kind = "no media type"
@@ -223,11 +236,12 @@ func (s *Session) describe(shown string, r *proxy.RequestInfo, q *question, like
 	}
 	d := &control.Request{
 		Session: s.ID, Profile: shown, Provider: q.provider, Method: methodWords(q.methods), Host: r.Host, Port: r.Port,
-		Path: clean(path), Repository: clean(q.repository), Git: like.git, Mint: q.mint, Policy: like.line, Rule: like.words,
+		Path: clean(q.shown), Repository: clean(q.repository), Git: like.git, Mint: q.mint, Websocket: like.websocket,
+		Policy: like.line, Rule: like.words,
 		Agent: clean(s.agent), Dir: clean(s.workspace.Dir), Body: r.Length, Type: clean(kind),
 	}
 	if q.login != nil {
-		if d.Login = clean(q.login.login.Account); d.Login == "" {
+		if d.Login = clean(like.account); d.Login == "" {
 			d.Login = like.as
 		}
 	}
@@ -349,5 +363,5 @@ func (s *Session) judgePlain(snap *snapshot, r *proxy.RequestInfo, event *audit.
 	if len(methods) > maxMethods {
 		return refuseMethods()
 	}
-	return s.judgeBare(snap, r, nil, question{path: path, methods: methods}, event, asked)
+	return s.judgeBare(snap, r, nil, question{path: path, shown: path, methods: methods}, event, asked)
 }

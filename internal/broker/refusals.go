@@ -93,7 +93,7 @@ func refuseAudit() *proxy.Refusal {
 }
 
 func refusePath() *proxy.Refusal {
-	r := refuse(CodePath, "the path can be read in two ways", "send a path without .., //, encoded slashes or encoded dots")
+	r := refuse(CodePath, "the path can be read in two ways", "send a path without .., //, encoded slashes or encoded dots, and none in a field (X-Original-URL)")
 	r.Status = http.StatusBadRequest
 	return r
 }
@@ -210,6 +210,6 @@ func refuseMethods() *proxy.Refusal {
 }
 
 func refuseFull(profile, provider string) *proxy.Refusal {
-	return refuseBy(CodeApprovalFull, fmt.Sprintf("%d requests of this session wait for a person already", holdMax),
+	return refuseBy(CodeApprovalFull, fmt.Sprintf("%d requests of this session wait for a person already, or %d came within a minute", holdMax, holdRate),
 		"run kb approve or kb deny for those that wait", profile, provider)
 }

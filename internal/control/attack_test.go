@@ -443,7 +443,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if _, err := Dial(t.Context(), dir, "0000beef"); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
-	for range 300 {
+	for range 100 {
 		_ = connect(t, dir).Close()
 	}
 	s.mu.Lock()
@@ -454,7 +454,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	for _, c := range held {
 		_ = c.Close()
 	}
-	// It has 300 others to judge first.
+	// It has 100 others to judge first.
 	for limit := time.Now().Add(30 * time.Second); ; {
 		_, err := Dial(t.Context(), dir, "0000beef")
 		if err == nil {

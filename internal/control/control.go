@@ -85,12 +85,13 @@ type Request struct {
 	Method     string    `json:"method"`
 	Host       string    `json:"host"`
 	Port       uint16    `json:"port"`
-	Path       string    `json:"path"` // as the audit has it: no query, secret segments as *
+	Path       string    `json:"path"` // the one that is sent: no query, secret segments as *
 	Repository string    `json:"repository,omitempty"`
 	Git        string    `json:"git,omitempty"` // "read" or "write" for git's own requests
 	Mint       bool      `json:"mint,omitempty"`
-	Policy     string    `json:"policy"` // id of the line that asks
-	Rule       string    `json:"rule"`   // that line in words: "ask POST at linear"
+	Websocket  bool      `json:"websocket,omitempty"` // opens one: what goes over it is not read, and nobody is asked
+	Policy     string    `json:"policy"`              // id of the line that asks
+	Rule       string    `json:"rule"`                // that line in words: "ask POST at linear"
 	Agent      string    `json:"agent"`
 	Dir        string    `json:"dir"`
 	Body       int64     `json:"body"` // bytes; -1 when the client does not say

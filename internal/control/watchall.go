@@ -94,7 +94,8 @@ func WatchAll(ctx context.Context, dir string, fn func(Change)) error {
 				}
 				_, rescanned = parseName(filepath.Base(n.Name))
 				rescanned = rescanned || n.Name == dir
-			case <-lost: // the queue was full
+			case err := <-lost:
+				_ = err // the queue was full
 				rescanned = true
 			case <-tick:
 				rescanned = true

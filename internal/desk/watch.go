@@ -280,7 +280,8 @@ func (d *Desk) followFiles(ctx context.Context, tell func(tui.Change)) {
 			if c == 0 && !e.Op.Has(fsnotify.Create) && !e.Op.Has(fsnotify.Remove) {
 				continue
 			}
-		case <-lost: // whatever it was, all is looked at again
+		case err := <-lost:
+			_ = err // whatever it was, all is looked at again
 			c = tui.ChangedVault | tui.ChangedTokens
 		case <-blind:
 			blind = nil

@@ -11,9 +11,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"kb/internal/atomicfile"
 	"kb/internal/audit"
 	"kb/internal/control"
 )
@@ -100,19 +102,25 @@ func checkSessions(ctx context.Context, o *Options) Result {
 	if err != nil {
 		return bad(Failed, err, "Sessions cannot be seen, stopped or answered from outside.")
 	}
-	var trouble []string
+	// All at once: an agent can fill the folder with names that answer late.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	found := make([]string, len(entries))
 	crashed := ""
-	for _, e := range entries {
+	var asking sync.WaitGroup
+	for i, e := range entries {
 		if e.State == control.Crashed {
-			trouble, crashed = append(trouble, "session "+e.ID+" was killed and left its socket"), e.ID
+			found[i], crashed = "session "+e.ID+" was killed and left its socket", e.ID
 			continue
 		}
-		asking, cancel := context.WithTimeout(ctx, 2*time.Second)
-		if _, err := control.NewClient(dir, e).Status(asking); err != nil && !errors.Is(err, control.ErrGone) {
-			trouble = append(trouble, "session "+e.ID+": "+err.Error())
-		}
-		cancel()
+		asking.Go(func() {
+			if _, err := control.NewClient(dir, e).Status(ctx); err != nil && !errors.Is(err, control.ErrGone) {
+				found[i] = "session " + e.ID + ": " + err.Error()
+			}
+		})
 	}
+	asking.Wait()
+	trouble := slices.DeleteFunc(found, func(line string) bool { return line == "" })
 	if len(trouble) > 0 {
 		line, rest := listed(trouble)
 		fix := ""
@@ -209,15 +217,18 @@ func checkClock(ctx context.Context, o *Options) Result {
 	return good("not behind what kb has written (%s, %s); no server was asked", what, newest.Local().Format(time.DateTime))
 }
 
+// maxConfig is what the dashboard takes of it (tui.MaxLooks).
+const maxConfig = 64 << 10
+
 // checkConfig: the file of looks and keys can be read.
 func checkConfig(_ context.Context, o *Options) Result {
 	path := filepath.Join(o.Paths.Config, "config.toml")
-	data, err := os.ReadFile(path)
+	data, err := atomicfile.ReadSmall(path, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return skipped("there is none: all is as built in")
 	case err != nil:
-		return bad(Failed, err, "Looks and keys are as built in.")
+		return Result{Failed, err.Error(), "The dashboard does not start with it.", "mend that file, or take it away"}
 	case o.Config == nil:
 		return skipped("it is not read here")
 	}

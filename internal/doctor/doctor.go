@@ -174,10 +174,17 @@ func parted(line, at string) (what, fix string) {
 	return what, fix
 }
 
+// maxListed is how many lines an explanation has at most: nobody reads a thousand.
+const maxListed = 20
+
 // listed makes one line of several, and the rest the explanation.
 func listed(lines []string) (line, rest string) {
 	line = lines[0]
-	for _, more := range lines[1:] {
+	for i, more := range lines[1:] {
+		if i == maxListed {
+			rest += "\n…"
+			break
+		}
 		rest += "\n" + more
 	}
 	if n := len(lines) - 1; n > 0 {

@@ -44,7 +44,7 @@ type quietBody struct{ io.ReadCloser }
 
 func (b quietBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = unquoted(err)
 	}
 	return n, err

@@ -16,6 +16,8 @@
 package plain
 
 import (
+	"fmt"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -48,6 +50,35 @@ func cleanFrom(s string, i int) string {
 		return s
 	}
 	return string(out)
+}
+
+// JSON returns a JSON text with each unsafe character written as \uXXXX, but for
+// the line breaks between its parts: to who reads it as JSON it says the same, and
+// a terminal that it is printed on has nothing to obey. encoding/json leaves DEL,
+// C1 controls and bidirectional overrides as they are.
+func JSON(text []byte) []byte {
+	var out []byte
+	done := 0
+	for i := 0; i < len(text); {
+		r, n := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(text[i:])
+		}
+		if r >= 0x7f && Unsafe(r) {
+			out = append(out, text[done:i]...)
+			if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
+				out = fmt.Appendf(out, "\\u%04x\\u%04x", high, low)
+			} else {
+				out = fmt.Appendf(out, "\\u%04x", r)
+			}
+			done = i + n
+		}
+		i += n
+	}
+	if done == 0 {
+		return text
+	}
+	return append(out, text[done:]...)
 }
 
 // Unsafe reports whether a terminal would obey r, or a reader not see it:

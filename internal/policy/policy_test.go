@@ -422,3 +422,30 @@ func FuzzDecide(f *testing.F) {
 		s.Connect("work", host, 443)
 	})
 }
+
+// TestAttackHostThatNeverFits: a line that denies a host by another spelling than
+// requests are known by would deny nothing. It is refused where it is written.
+func TestAttackHostThatNeverFits(t *testing.T) {
+	t.Parallel()
+	for host, fits := range map[string]string{ // the positive control: each fits the host that it names
+		"10.0.0.1": "10.0.0.1", "10.0.0.1:8443": "10.0.0.1", "[2001:db8::1]": "2001:db8::1", "[2001:db8::1]:8443": "2001:db8::1",
+		"a1.example": "a1.example", "*.1.example": "x.1.example", "4.example": "4.example", "x0": "x0",
+	} {
+		s, err := policy.Compile([]policy.Rule{{ID: "p1", Profile: "work", Effect: deny, Host: host}}, grammar)
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		if v := s.Connect("work", fits, 8443); v.Effect != deny {
+			t.Errorf("%s does not deny %s", host, fits)
+		}
+	}
+	for _, host := range []string{
+		"[2001:0db8::1]", "[2001:db8:0:0:0:0:0:1]", "[2001:db8::0001]:443", "[::ffff:10.0.0.1]", "[::ffff:a00:1]", "2001:0db8::1",
+		"010.0.0.1", "10.0.1", "167772161", "0x0a000001", "10.0.0.0x1", "10.0.0.256", "[10.0.0.1", "[nothing:here]", "a.1", "*.10",
+	} {
+		if _, err := policy.Compile([]policy.Rule{{ID: "p1", Profile: "work", Effect: deny, Host: host}}, grammar); err == nil {
+			t.Errorf("%s is taken", host)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,7 +228,24 @@ func parseHost(s string) (p hostPattern, why string) {
 	}):
 		return p, "is no host in lower case: name, *.name, either with :port"
 	}
-	return p, ""
+	return p, unlikeAddress(name)
+}
+
+// unlikeAddress says why a name can never fit though it reads as if: hosts of
+// requests are canonical, addresses among them, and a line that denies one by
+// another spelling would deny nothing.
+func unlikeAddress(name string) string {
+	addr, err := netip.ParseAddr(name)
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch {
+	case err == nil && addr.Unmap().String() != name:
+		return "is an address that requests are known by as " + addr.Unmap().String()
+	case err == nil:
+		return ""
+	case strings.Contains(name, ":") || !strings.ContainsFunc(last, func(c rune) bool { return c < '0' || c > '9' }) || strings.HasPrefix(last, "0x"):
+		return "is no address: four numbers, or an IPv6 address in brackets"
+	}
+	return ""
 }
 
 func parsePort(s string) (uint16, string) {
