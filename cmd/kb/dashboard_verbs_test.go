@@ -15,6 +15,7 @@ var noActions = map[string]string{
 	"kb status":        "Home is it",
 	"kb which":         "the first line says it for this directory, Profiles for any other",
 	"kb version":       "it tells",
+	"kb completion":    "a shell's start reads it",
 	"kb config ls":     "it tells; the form of kb config set shows it on the terminal",
 	"kb config get":    "it tells",
 	"kb device ls":     "Vault shows it",
