@@ -1,6 +1,12 @@
 package draw
 
-import "github.com/charmbracelet/x/ansi"
+import (
+	"io"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+)
 
 // Role is what a text is.
 type Role uint8
@@ -87,34 +93,39 @@ func NewTheme(o ThemeOptions) *Theme {
 	if o.ASCII {
 		t.glyphs = asciiGlyphs
 	}
-	t.cursor = ansi.NewStyle().Reverse(true).String()
-	t.picture = ansi.NewStyle().ForegroundColor(ansi.BrightWhite).BackgroundColor(ansi.Black).String()
+	// A renderer of its own, for lipgloss' default one asks the terminal. Without
+	// colours it is the same one and no style has a colour: a profile without them takes
+	// bold and reverse away too, which NO_COLOR does not ask for.
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(termenv.ANSI)
+	t.cursor = start(r.NewStyle().Reverse(true))
+	t.picture = start(r.NewStyle().Foreground(lipgloss.ANSIColor(15)).Background(lipgloss.ANSIColor(0)))
 	colors := darkColors
 	if o.Light {
 		colors = lightColors
 	}
 	for role := range roles {
-		style := ansi.NewStyle()
-		if role == Accent || role == Selected || role == Failed {
-			style = style.Bold()
-		}
+		style := r.NewStyle().Bold(role == Accent || role == Selected || role == Failed)
 		c, own := o.Colors[role]
 		if !own {
 			c = colors[role]
 		}
 		switch {
-		case o.NoColor && role == Muted:
-			style = style.Faint()
-		case o.NoColor && role == Selected:
-			style = style.Reverse(true)
-		case !o.NoColor && c != none:
-			style = style.ForegroundColor(ansi.BasicColor(c))
+		case o.NoColor:
+			style = style.Faint(role == Muted).Reverse(role == Selected)
+		case c != none:
+			style = style.Foreground(lipgloss.ANSIColor(c))
 		}
-		if len(style) > 0 { // without attributes it would be a reset
-			t.starts[role] = style.String()
-		}
+		t.starts[role] = start(style)
 	}
 	return t
+}
+
+// start is the escape sequence that begins a style; what ends one is reset. It is
+// found once: a frame has hundreds of texts, and Style.Render lays each of them out.
+func start(style lipgloss.Style) string {
+	begin, _, _ := strings.Cut(style.Render("x"), "x")
+	return begin
 }
 
 // ASCII reports whether nothing outside ASCII is to be drawn.
