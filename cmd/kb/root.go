@@ -104,6 +104,7 @@ func wholeRoot(a *app) *cobra.Command {
 // bareRoot is kb without its verbs.
 func bareRoot(a *app) *cobra.Command {
 	var o dashboardOptions
+	var versionOnly bool
 	root := &cobra.Command{
 		Use:           "kb",
 		Short:         "credential broker for AI agents",
@@ -112,12 +113,16 @@ func bareRoot(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if versionOnly {
+				fmt.Fprintln(a.out, versionLine())
+				return nil
+			}
 			return runDashboard(cmd.Context(), a, o)
 		},
 	}
 	root.Flags().BoolVar(&o.ascii, "ascii", false, "draw the dashboard with ASCII characters only")
-	root.Version = version
-	root.SetVersionTemplate(versionLine() + "\n")
+	// Not cobra's own: its templates have the linker keep every method of every type.
+	root.Flags().BoolVarP(&versionOnly, "version", "v", false, "print kb's version")
 	root.CompletionOptions.DisableDefaultCmd = true // newCompletion's is another
 	root.SetHelpCommand(newHelp())
 	root.SuggestionsMinimumDistance = 2
@@ -140,7 +145,6 @@ func newHelp() *cobra.Command {
 				return usage(cmd.Root(), unknownCommand(cmd.Root(), strings.Join(args, " ")))
 			}
 			about.InitDefaultHelpFlag()
-			about.InitDefaultVersionFlag()
 			return about.Help()
 		},
 	}

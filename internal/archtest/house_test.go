@@ -26,7 +26,7 @@ var exits = map[string]string{
 
 func TestHouseRules(t *testing.T) {
 	files := allSources(t)
-	for _, check := range []func([]*source) []string{tooLong, vagueNames, noPackageDoc, endings, unfinished} {
+	for _, check := range []func([]*source) []string{tooLong, vagueNames, noPackageDoc, endings, unfinished, templates} {
 		for _, why := range check(files) {
 			t.Error(why)
 		}
@@ -50,6 +50,26 @@ func vagueNames(files []*source) (complaints []string) {
 			seen[s.folder()] = true
 			complaints = append(complaints, s.folder()+": package "+name+" has no noun of its own")
 		}
+	}
+	return complaints
+}
+
+// templating are cobra's methods that execute a template. A program that can reach
+// one keeps every exported method of every type, since a template may name any: 2.5 MB
+// of kb.
+var templating = []string{"SetVersionTemplate", "SetUsageTemplate", "SetHelpTemplate", "AddTemplateFunc", "AddTemplateFuncs"}
+
+func templates(files []*source) (complaints []string) {
+	for _, s := range files {
+		if !strings.HasPrefix(s.path, "cmd/") || strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && slices.Contains(templating, sel.Sel.Name) {
+				complaints = append(complaints, s.path+": "+sel.Sel.Name+" makes the program 2.5 MB larger; write the text by a function")
+			}
+			return true
+		})
 	}
 	return complaints
 }
