@@ -185,7 +185,7 @@ func FuzzNormalRemoteGit(f *testing.F) {
 		"https://good@evil/x", "git@good:evil/..", "ssh://good%2F@evil/x", "a@b@[c:1]:d", "[a@b]:c", "x@[y]@z:w", "ssh://[a]:1/b",
 		"https://a:b@c:d@e/f", "ssh://a:1:2/b", "http://a.b:/c", "[a]b:c", "a[b]:c", "ssh://u@h:22x/y",
 		"a:x@[b]:y", "ssh://a/x@[b]/y", "https://a/x@[b]/y", "ssh://a/x%40%5Bb%5D/y", "u@a:x@[b]:y", "ssh://a/[b]@c",
-		"ssh://[a]@b/c", "ssh://%5Ba%5D@b/c", "git://[a]@b/c", "git://a@b/c", "ssh://a@[b]@c/d", "ssh://a:b@[::1]:3/c", "git://[a:1]:2/c",
+		"ssh://[a]@b/c", "ssh://%5Ba%5D@b/c", "git://[a]@b/c", "git://a@b/c", "git://@b/c", "ssh://a@[b]@c/d", "ssh://a:b@[::1]:3/c", "git://[a:1]:2/c",
 	} {
 		f.Add(s)
 	}

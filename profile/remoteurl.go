@@ -167,6 +167,9 @@ func parseURL(scheme, rest string) (location, error) {
 	if !ok {
 		user, hostport = "", authority
 	}
+	if ok && scheme == "git" {
+		return location{}, refuse("git:// knows no user: git would look for a host of that name")
+	}
 	if err := checkUserinfo(scheme, user); err != nil {
 		return location{}, err
 	}
@@ -190,14 +193,11 @@ func parseURL(scheme, rest string) (location, error) {
 // checkUserinfo refuses what could move the end of the userinfo, and so the
 // host, for one of the programs that read it.
 func checkUserinfo(scheme, user string) error {
-	if scheme != "ssh" && scheme != "git" { // curl's versions differ in which @ ends the userinfo
+	if scheme != "ssh" { // curl's versions differ in which @ ends the userinfo
 		if strings.ContainsAny(user, "@[]") {
 			return refuse("its user name holds @ or brackets")
 		}
 		return nil
-	}
-	if scheme == "git" && user != "" {
-		return refuse("git:// knows no user: git would look for a host of that name")
 	}
 	// Git decodes the whole URL before it takes it apart, and looks for a
 	// host in brackets first: ssh://good%2F@evil/ and ssh://[good]@evil/ go

@@ -131,7 +131,7 @@ func TestNormalRemoteTricks(t *testing.T) {
 		"https://github.com?@evil.example/acme/api", "https://github.com#@evil.example/acme/api", "https://github.com/acme/api?x=y",
 		"ssh://good.example%2F@evil.example/x", "ssh://good.example%40evil.example/x", "ssh://github.com%00.evil.example/x",
 		"ssh://[good.example]@evil.example/x", "ssh://%5Bgood.example%5D@evil.example/x", "ssh://a@[good.example]@evil.example/x",
-		"ssh://[good.example]:22@evil.example/x", "ssh://x@[::1]@evil.example/x", "git://[good.example]@evil.example/x", "git://u@evil.example/x",
+		"ssh://[good.example]:22@evil.example/x", "ssh://x@[::1]@evil.example/x", "git://[good.example]@evil.example/x", "git://u@evil.example/x", "git://@evil.example/x",
 		"https://[good.example]@evil.example/x", "[good.example]@evil.example:x", "ssh://a%40b@evil.example/x",
 		"[github.com:]:acme/api",
 		"git@github.com:acme@[evil.example]:api", "github.com:x@[evil.example]:y", "ssh://git@github.com/acme@[evil.example]/api",
