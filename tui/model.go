@@ -106,6 +106,12 @@ func (m *Model) begin() tea.Cmd {
 		m.screens[m.at].opened())
 }
 
+func (m *Model) resize(w, h int) {
+	m.w, m.h = w, h
+	m.here = layoutOf(w, h)
+	m.inDetail = m.inDetail && m.here == layoutOne
+}
+
 // everything asks for all that screens look at.
 func (m *Model) everything() tea.Cmd {
 	return m.asked(ChangedSessions | ChangedVault | ChangedTokens)
@@ -141,12 +147,10 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		if m.w, m.h = msg.Width, msg.Height; !m.sized {
+		if m.resize(msg.Width, msg.Height); !m.sized {
 			m.sized = true
 			cmds = append(cmds, m.wait(firstFrame, begun{}))
 		}
-		m.here = layoutOf(m.w, m.h)
-		m.inDetail = m.inDetail && m.here == layoutOne
 		changed = true
 	case tea.KeyMsg:
 		return m, tea.Batch(m.key(msg), m.moved())

@@ -12,6 +12,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
+	"golang.org/x/term"
 )
 
 // Run shows the dashboard until a person leaves it or ctx ends; then it returns
@@ -37,6 +38,11 @@ func Run(ctx context.Context, o Options) error {
 	m, err := New(life, o)
 	if err != nil {
 		return err
+	}
+	// bubbletea asks for the size beside its first paint: what is there by then is shown
+	// a sixtieth of a second earlier.
+	if w, h, err := term.GetSize(int(o.Out.Fd())); err == nil {
+		m.resize(w, h)
 	}
 	defer context.AfterFunc(ctx, func() {
 		if !m.hosting.Load() {
