@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -112,11 +113,18 @@ func completes(a *app, cmd *cobra.Command) {
 	}
 }
 
-// beginning are the words that go on from what is typed.
+// asIs are the words that every shell reads as themselves. Cobra's script for bash
+// evaluates the line at the next tab, and names come from whoever writes a shared
+// vault: $(…) among them would be run.
+var asIs = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@%+:,./_-]*$`)
+
+// beginning are the words that go on from what is typed. One that a shell would read
+// as more than a word is not offered.
 func beginning(begun string, all []cobra.Completion) []cobra.Completion {
 	var out []cobra.Completion
 	for _, c := range all {
-		if strings.HasPrefix(c, begun) {
+		word, _, _ := strings.Cut(c, "\t")
+		if strings.HasPrefix(c, begun) && asIs.MatchString(word) {
 			out = append(out, c)
 		}
 	}
