@@ -20,10 +20,10 @@ import (
 // reach is how far a login's requests may go.
 type reach struct {
 	mu      sync.Mutex
-	follows bool       // the server that is asked next says so, by where it is itself
-	known   bool       // it was asked
-	private bool       // and is in a private network
-	last    netip.Addr // dialled last
+	follows bool // the server that is asked next says so, by where it is itself
+	known   bool // it was asked
+	private bool // and is in a private network
+	public  bool // an address of it on the Internet was dialled
 }
 
 type reachKey struct{}
@@ -40,17 +40,18 @@ func follow(ctx context.Context) {
 	if r, ok := ctx.Value(reachKey{}).(*reach); ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.follows, r.known = true, false
+		r.follows, r.known, r.public = true, false, false
 	}
 }
 
-// connected: the server that was dialled last is the one that was meant, for it
-// has shown its certificate.
+// connected: the server that was dialled is the one that was meant, for it has shown
+// its certificate. Of several addresses two are dialled at once; one on the Internet
+// among them is enough to be on the Internet, whichever has answered.
 func (r *reach) connected() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.follows && !r.known {
-		r.known, r.private = true, proxy.Blocked(r.last, false) != ""
+		r.known, r.private = true, !r.public
 	}
 }
 
@@ -73,6 +74,6 @@ func dialable(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	if why := proxy.Blocked(at.Addr(), !r.known || r.private); why != "" {
 		return fmt.Errorf("refuse to dial %s, which a server on the Internet named", why)
 	}
-	r.last = at.Addr()
+	r.public = r.public || !r.known && proxy.Blocked(at.Addr(), false) == ""
 	return nil
 }

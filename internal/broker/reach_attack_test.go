@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"testing"
@@ -95,6 +96,40 @@ func TestAttackServerNamesAPrivateAddress(t *testing.T) {
 				t.Errorf("error is %v", err)
 			}
 		})
+	}
+}
+
+// TestAttackServerIsInBothPlaces: a server on the Internet that is slow to answer has a
+// private address beside, which is dialled last (RFC 8305), and counts as one of that
+// network.
+func TestAttackServerIsInBothPlaces(t *testing.T) {
+	const public, private = "203.0.113.200:443", "10.1.2.3:443"
+	for name, c := range map[string]struct {
+		dialled []string
+		refused bool
+	}{
+		"the private one last":     {[]string{public, private}, true},
+		"the private one first":    {[]string{private, public}, true},
+		"control: none outside":    {[]string{private, private}, false},
+		"control: none inside":     {[]string{public}, true},
+		"nothing that was dialled": {nil, false},
+	} {
+		ctx := bounded(t.Context())
+		follow(ctx)
+		for _, at := range c.dialled {
+			if err := dialable(ctx, "tcp", at, nil); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if len(c.dialled) > 0 {
+			httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
+		}
+		if err := dialable(ctx, "tcp", private, nil); (err != nil) != c.refused {
+			t.Errorf("%s: %s: %v", name, private, err)
+		}
+		if err := dialable(ctx, "tcp", public, nil); err != nil {
+			t.Errorf("%s: %s: %v", name, public, err)
+		}
 	}
 }
 
